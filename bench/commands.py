@@ -1,0 +1,70 @@
+"""How long handclasp's own commands take, from the start of Python to its end."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from bench.model import CommandCell
+from bench.rendered import specification
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.binaries import Binary
+    from bench.model import Site
+    from bench.subjects import Subject
+
+_HANDCLASP = (sys.executable, "-m", "handclasp")
+_FIRST_PORT = 20000
+
+
+def many_links(one: dict[str, Any], count: int) -> dict[str, Any]:
+    """The spec of one egress link, with `count` links to as many upstreams. Pure."""
+    document = copy.deepcopy(one)
+    (link,) = document["egress"]
+    document["egress"] = [
+        {
+            **link,
+            "name": f"out-{number}",
+            "listen": f"127.0.0.1:{_FIRST_PORT + number}",
+            "upstream": f"https://127.0.0.1:{_FIRST_PORT + 10000 + number}",
+        }
+        for number in range(count)
+    ]
+    return document
+
+
+def time_commands(
+    folder: Path, who: Subject, site: Site, binary: Binary, *, repeats: int
+) -> tuple[CommandCell, ...]:
+    """Start-up, check and render. `binary` is the nginx whose facts they read."""
+    folder.mkdir()
+    one = specification(who, site, binary)
+    cells = [_timed("handclasp --version", ["--version"], repeats)]
+    for verb, count in (("check", 50), ("render", 1000)):
+        path = folder / f"{count}.yaml"
+        path.write_text(json.dumps(many_links(one, count)))
+        state = str(folder / f"state-{verb}")
+        name = f"handclasp {verb}, {count} links"
+        cells.append(_timed(name, [verb, "-c", str(path), "--state-dir", state], repeats))
+    return tuple(cells)
+
+
+def _timed(name: str, arguments: Sequence[str], repeats: int) -> CommandCell:
+    taken = []
+    for _ in range(repeats):
+        begin = time.monotonic()
+        done = subprocess.run(
+            [*_HANDCLASP, *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
+        taken.append(time.monotonic() - begin)
+        if done.returncode not in (0, 1):
+            last = (done.stderr or done.stdout).strip().splitlines()
+            return CommandCell(name, skipped=f"failed: {last[-1][:120] if last else 'no output'}")
+    return CommandCell(name, tuple(taken))

@@ -1,0 +1,114 @@
+"""handclasp's own subject, started by `handclasp run` where this installation has that command.
+
+The other source, `hand`, is the text in `configurations.handclasp`. Only nginx's processes are
+measured; the agent is not on the path of a request.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench import processes
+
+if TYPE_CHECKING:
+    from bench.binaries import Binary
+    from bench.model import Site
+    from bench.subjects import Subject
+
+Source = Literal["hand", "run"]
+_HANDCLASP = (sys.executable, "-m", "handclasp")
+
+
+class RenderFailed(Exception):
+    """`handclasp run` did not give what this subject is about."""
+
+
+def choose(wanted: str) -> Source:
+    """`auto` is `run` when that command exists."""
+    if wanted == "auto":
+        done = subprocess.run(
+            [*_HANDCLASP, "run", "--help"], capture_output=True, check=False, timeout=30
+        )
+        return "run" if done.returncode == 0 else "hand"
+    return "run" if wanted == "run" else "hand"
+
+
+def specification(who: Subject, site: Site, binary: Binary) -> dict[str, Any]:
+    """The spec of one link that does the subject's job. Pure."""
+    end = "client" if who.role == "egress" else "server"
+    document: dict[str, Any] = {
+        "name": "bench",
+        "nginx": {"binary": binary.path, "workers": 1, "connections": 16384},
+        "identities": {end: {"certificate": site.certificate(end), "key": site.key(end)}},
+        "trust": {"company": {"certificates": [site.ca]}},
+    }
+    document["identities"][end]["allow_wide_key_mode"] = True
+    rotation = "auto" if who.lookup else "reload"
+    if who.role == "egress":
+        document["egress"] = [
+            {
+                "name": "out",
+                "listen": f"127.0.0.1:{site.listen}",
+                "upstream": f"https://127.0.0.1:{site.target}",
+                "identity": end,
+                "trust": "company",
+                "verify": {"name": site.name},
+                "rotation": rotation,
+            }
+        ]
+    else:
+        document["ingress"] = [
+            {
+                "name": "in",
+                "listen": f"127.0.0.1:{site.listen}",
+                "server_names": [site.name],
+                "identity": end,
+                "clients": {"trust": "company", "allow": "any"},
+                "backend": f"http://127.0.0.1:{site.target}",
+                "forward": ["x-client-cert"],
+                "rotation": rotation,
+            }
+        ]
+    return document
+
+
+def start(who: Subject, site: Site, binary: Binary) -> processes.Running:
+    """`handclasp run` until its nginx listens. Raises StartFailed, RenderFailed."""
+    folder = Path(site.folder)
+    spec, state = folder / "handclasp.yaml", folder / "state"
+    # JSON is YAML, and this keeps the benchmark free of a YAML writer.
+    spec.write_text(json.dumps(specification(who, site, binary), indent=1))
+    running = processes.start(
+        [*_HANDCLASP, "run", "-c", str(spec), "--state-dir", str(state)],
+        folder=folder,
+        ports=(site.listen,),
+    )
+    try:
+        configuration = "\n".join(path.read_text() for path in sorted(state.rglob("*.conf")))
+        if who.lookup and "$realpath_root" not in configuration:
+            raise RenderFailed(
+                "not here: handclasp renders static paths for workers of this account"
+            )
+        running.only = _master(state)
+    except BaseException:
+        running.stop()
+        raise
+    running.settle()
+    return running
+
+
+def _master(state: Path) -> int:
+    """nginx's master process: the agent's child or not, its pid file says so."""
+    until = time.monotonic() + processes.START_SECONDS
+    while time.monotonic() < until:
+        for path in state.rglob("nginx.pid"):
+            text = path.read_text().strip()
+            if text.isdigit():
+                return int(text)
+        time.sleep(0.05)
+    raise RenderFailed("nginx left no pid file in the state directory")

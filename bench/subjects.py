@@ -1,0 +1,86 @@
+"""Who is measured: one row per proxy, with the program it needs and the text it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.configurations import caddy, envoy, handclasp, haproxy, plain, seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.binaries import Kind
+    from bench.model import Role, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One proxy in one role. `ours`: handclasp itself, whose configuration may come rendered."""
+
+    name: str
+    role: Role
+    kind: Kind
+    what: str
+    configuration: Callable[[Site], str]
+    ours: bool = False
+    lookup: bool = False
+    speaks_tls: bool = True
+    strips: bool = True
+
+
+_DISTRIBUTION = "the distribution's nginx"
+_WHEEL = "the wheel's nginx"
+
+
+def _handclasp(role: Role, kind: Kind, *, lookup: bool) -> Subject:
+    text = handclasp.egress if role == "egress" else handclasp.ingress
+    name = "handclasp" + ("-lookup" if lookup else "") + ("-wheel" if kind == "wheel" else "")
+    build = _WHEEL if kind == "wheel" else _DISTRIBUTION
+    files = "certificates looked up per handshake" if lookup else "certificates at static paths"
+    return Subject(
+        name=name,
+        role=role,
+        kind=kind,
+        what=f"handclasp, {build}, {files}",
+        configuration=partial(text, lookup=lookup, small_buffers=kind == "wheel"),
+        ours=True,
+        lookup=lookup,
+    )
+
+
+SUBJECTS: tuple[Subject, ...] = (
+    _handclasp("egress", "nginx", lookup=False),
+    _handclasp("egress", "wheel", lookup=False),
+    Subject("seed", "egress", "nginx", "the brief's configuration as written", seed.egress),
+    Subject("haproxy", "egress", "haproxy", "HAProxy", haproxy.egress),
+    Subject("caddy", "egress", "caddy", "Caddy", caddy.egress),
+    Subject("envoy", "egress", "envoy", "Envoy", envoy.egress),
+    Subject("floor", "egress", "nginx", "plain HTTP on both sides", plain.floor, speaks_tls=False),
+    _handclasp("ingress", "nginx", lookup=False),
+    _handclasp("ingress", "nginx", lookup=True),
+    _handclasp("ingress", "wheel", lookup=False),
+    _handclasp("ingress", "wheel", lookup=True),
+    Subject(
+        "stock", "ingress", "nginx", "nginx, TLS at its defaults", plain.stock_ingress, strips=False
+    ),
+    Subject(
+        "stock-wheel",
+        "ingress",
+        "wheel",
+        "the wheel's nginx, TLS at its defaults",
+        plain.stock_ingress,
+        strips=False,
+    ),
+    Subject("haproxy", "ingress", "haproxy", "HAProxy", haproxy.ingress),
+    Subject("caddy", "ingress", "caddy", "Caddy", caddy.ingress),
+)
+
+
+def subject(role: Role, name: str) -> Subject:
+    """The one of that name. Raises KeyError."""
+    for candidate in SUBJECTS:
+        if (candidate.role, candidate.name) == (role, name):
+            return candidate
+    raise KeyError((role, name))

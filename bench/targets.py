@@ -1,0 +1,146 @@
+"""What the project has set itself, as ratios within one run, and whether a run meets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from bench.medians import cpu, paired_ratio, throughput
+
+if TYPE_CHECKING:
+    from bench.model import Role, Run
+
+Outcome = Literal["met", "not met", "not measured"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """`subject` against `other` in one scenario; `at_least` for requests/s, else CPU at most."""
+
+    scenario: str
+    subject: str
+    other: str
+    limit: float
+    at_least: bool = False
+
+    @property
+    def text(self) -> str:
+        if self.at_least:
+            return f"{self.subject}: requests/s ≥ {self.limit:g} × {self.other}"
+        return f"{self.subject}: CPU per request ≤ {self.limit:g} × {self.other}"
+
+    def value(self, run: Run) -> float | None:
+        """The paired ratio; None when either side was not measured."""
+        ours = run.cell(self.scenario, self.subject)
+        theirs = run.cell(self.scenario, self.other)
+        if ours is None or theirs is None:
+            return None
+        return paired_ratio(ours, theirs, throughput if self.at_least else cpu)
+
+    def holds(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class IdleRatio:
+    """Memory per idle connection of `subject` against `other`."""
+
+    role: Role
+    subject: str
+    other: str
+    limit: float
+
+    @property
+    def scenario(self) -> str:
+        return f"{self.role}-idle"
+
+    @property
+    def text(self) -> str:
+        return f"{self.subject}: memory per idle client ≤ {self.limit:g} × {self.other}"
+
+    def value(self, run: Run) -> float | None:
+        """Bytes over bytes; None when either side was not measured."""
+        each = {cell.subject: cell.bytes_each for cell in run.idle if cell.role == self.role}
+        ours, theirs = each.get(self.subject), each.get(self.other)
+        return ours / theirs if ours and theirs else None
+
+    def holds(self, value: float) -> bool:
+        return value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Wall time of a command of ours."""
+
+    command: str
+    limit: float
+
+    @property
+    def scenario(self) -> str:
+        return "commands"
+
+    @property
+    def text(self) -> str:
+        return f"{self.command} ≤ {self.limit:g} s"
+
+    def value(self, run: Run) -> float | None:
+        """Median seconds; None when not measured."""
+        taken = next((c.seconds for c in run.commands if c.name == self.command), ())
+        return median(taken) if taken else None
+
+    def holds(self, value: float) -> bool:
+        return value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """A target this command cannot measure, and why, so that it is not forgotten."""
+
+    scenario: str
+    text: str
+    why: str
+
+    def value(self, run: Run) -> float | None:  # noqa: ARG002
+        return None
+
+    def holds(self, value: float) -> bool:  # noqa: ARG002
+        return False
+
+
+Target = Ratio | IdleRatio | Seconds | NotYet
+
+TARGETS: tuple[Target, ...] = (
+    Ratio("egress-keepalive", "handclasp", "haproxy", 1.05),
+    Ratio("egress-keepalive", "handclasp", "caddy", 0.3),
+    Ratio("egress-keepalive", "handclasp", "envoy", 0.65),
+    Ratio("egress-keepalive", "handclasp", "floor", 1.35),
+    Ratio("egress-keepalive", "handclasp-wheel", "haproxy", 1.4),
+    Ratio("egress-connect", "handclasp", "seed", 10, at_least=True),
+    Ratio("egress-connect-resuming", "handclasp", "seed", 4, at_least=True),
+    Ratio("egress-1mib", "handclasp", "haproxy", 1.2),
+    Ratio("ingress-keepalive", "handclasp", "haproxy", 1.05),
+    NotYet(
+        "ingress-keepalive",
+        "handclasp with the authorizer, warm: requests/s ≥ 0.75 × without",
+        "there is no authorizer yet",
+    ),
+    Ratio("ingress-handshake", "handclasp", "stock", 0.8),
+    Ratio("ingress-handshake", "handclasp", "caddy", 1.0),
+    Ratio("ingress-handshake", "handclasp-lookup", "stock", 1.35),
+    Ratio("ingress-handshake", "handclasp-lookup-wheel", "stock-wheel", 0.95),
+    Ratio("ingress-1mib", "handclasp", "haproxy", 0.95),
+    IdleRatio("egress", "handclasp", "floor", 1.1),
+    IdleRatio("ingress", "handclasp", "stock", 1.0),
+    Seconds("handclasp --version", 0.15),
+    Seconds("handclasp check, 50 links", 1.0),
+    Seconds("handclasp render, 1000 links", 1.0),
+)
+
+
+def judge(target: Target, run: Run) -> tuple[float | None, Outcome]:
+    """The measured value and whether it is within the target."""
+    value = target.value(run)
+    if value is None:
+        return None, "not measured"
+    return value, "met" if target.holds(value) else "not met"

@@ -1,0 +1,6 @@
+"""``python -m handclasp``."""
+
+from handclasp.cli.main import main
+
+if __name__ == "__main__":
+    main()

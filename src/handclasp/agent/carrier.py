@@ -1,0 +1,310 @@
+"""Putting a plan into effect: stage, test, switch, start or reload, prove; else back to what was (edge).
+
+A plan is applied whole or not at all. Until the proof is in, the state directory's journal holds the
+old targets of every link, so that a crash at any point leaves the last good state (nginx.switch).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handclasp.agent import journal
+from handclasp.agent.prove import Proof, prove
+from handclasp.agent.sockets import prepare_sockets
+from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
+from handclasp.findings import FindingsError, found
+from handclasp.nginx.errorlog import refusal_in
+from handclasp.nginx.features import Feature
+from handclasp.nginx.layout import REJECT_IDENTITY
+from handclasp.nginx.process import ERROR_LOG, NginxMaster
+from handclasp.nginx.reject_identity import reject_identity
+from handclasp.nginx.render import render
+from handclasp.nginx.state import StateDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handclasp.agent.prepare import Prepared
+    from handclasp.nginx.parts import Plan
+
+_RELOAD_SECONDS = 30.0
+_PROOF_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What is in effect."""
+
+    prepared: Prepared
+    plan: Plan
+    generation: int
+    proofs: tuple[Proof, ...]
+    changed: bool = True  # False: the plan in effect already was this one
+
+
+class ChangeRefused(HandclaspError):
+    """A change was not taken; what was in effect before still is."""
+
+    exit_code = ExitCode.FINDINGS
+
+
+def nginx_environment() -> dict[str, str]:
+    """nginx's environment: nothing of ours, lest a secret given by variable shows in its /proc entry."""
+    kept = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENSSL_CONF", "OPENSSL_MODULES")
+    # libfaketime is how tests move nginx's clock.
+    kept += ("LD_PRELOAD", "FAKETIME", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE")
+    kept += ("FAKETIME_DONT_FAKE_MONOTONIC",)
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+class Carrier:
+    """An nginx of our own and the state directory it lives in."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self.state = state
+        self.master: NginxMaster | None = None
+        self.applied: Applied | None = None
+
+    @classmethod
+    def open(cls, prepared: Prepared) -> Carrier:
+        """Takes the state directory. Raises EnvironmentFault when it cannot be had."""
+        account = prepared.account
+        state = StateDirectory.open(
+            Path(prepared.layout.root),
+            worker_group=account.gid if account else None,
+            workers_read_keys=prepared.machine.workers_may_read_keys,
+        )
+        if state.recovered:
+            journal.warning("state recovered", what=state.recovered)
+        if (blocked := state.blocked_ancestor()) is not None:
+            state.close()
+            user = account.user if account else "nginx's workers"
+            raise EnvironmentFault(
+                f"{blocked} cannot be entered by {user}, whose workers must read below it",
+                hint=f"chmod o+x {blocked}, or choose another --state-dir",
+            )
+        return cls(state)
+
+    async def begin(self, prepared: Prepared) -> Applied:
+        """Adopts an nginx left running or starts one, and proves it. Raises when nothing serves then."""
+        plan = _plan_of(prepared)
+        self.master = NginxMaster.adopt(self.state.nginx_prefix)
+        if self.master is not None:
+            return await self._take_over(prepared, plan)
+        generation = await self._staged(prepared, plan)
+        switch = self._switch(plan, generation)
+        try:
+            await self._start(prepared, plan)
+            proofs = await self._proofs(prepared, plan)
+        except BaseException:
+            await self._end_quietly()
+            switch.rollback()
+            raise
+        switch.commit()
+        return self._in_effect(Applied(prepared, plan, generation, proofs))
+
+    async def change(self, prepared: Prepared) -> Applied:
+        """Replaces the plan in effect. Raises ChangeRefused (or what the environment did) with the old
+        plan serving."""
+        plan = _plan_of(prepared)
+        master = self._running()
+        if self._is_current(prepared, plan):
+            proofs = await self._proofs(prepared, plan)
+            generation = self.state.current_generation() or 0
+            return self._in_effect(Applied(prepared, plan, generation, proofs, changed=False))
+        generation = await self._staged(prepared, plan)
+        prepare_sockets(plan, prepared)
+        switch = self._switch(plan, generation)
+        try:
+            outcome = await master.reloaded(
+                master.reload(), _RELOAD_SECONDS, expected_workers=plan.process.workers
+            )
+            if not outcome.ok:
+                lines = "; ".join(outcome.lines) or outcome.reason
+                raise ChangeRefused(f"nginx did not take the new configuration: {lines}")
+            proofs = await self._proofs(prepared, plan)
+        except BaseException as failure:
+            switch.rollback()
+            await self._back(failure)
+            raise
+        switch.commit()
+        self.state.prune()
+        return self._in_effect(Applied(prepared, plan, generation, proofs))
+
+    async def restart(self) -> None:
+        """Starts nginx again on the generation in effect. Raises FindingsError or EnvironmentFault."""
+        applied = self.applied
+        if applied is None:
+            raise InternalFault("a restart before anything was in effect")
+        await self._start(applied.prepared, applied.plan)
+
+    async def end(self, within: float) -> None:
+        """Lets nginx finish what it is doing, then ends it, and releases the state directory."""
+        if self.master is not None and self.master.running:
+            ended = await self.master.quit(within)
+            journal.info("nginx ended", how=ended)
+        self.state.close()
+
+    # -- inside
+
+    async def _take_over(self, prepared: Prepared, plan: Plan) -> Applied:
+        master = self._running()
+        journal.info("nginx adopted", pid=master.pid)
+        if change := master.binary_change():
+            journal.warning("nginx program changed", what=change)
+        running = Path(master.record.binary)
+        if running != prepared.binary.resolve():
+            # Another program cannot be reloaded into this one; the old one goes, the new one comes.
+            journal.warning("another nginx runs", running=running, wanted=prepared.binary)
+            await master.quit(_RELOAD_SECONDS)
+            self.master = None
+            return await self.begin(prepared)
+        return await self.change(prepared)
+
+    def _is_current(self, prepared: Prepared, plan: Plan) -> bool:
+        """Whether exactly these files are in effect already."""
+        current = self.state.current_generation()
+        if current is None:
+            return False
+        folder = self.state.generation_path(current)
+        wanted = _files(prepared, plan)
+        same_files = all(_text(folder / name) == text for name, text in wanted.items())
+        return (
+            same_files
+            and all(
+                self.state.current_identity(name) == version for name, version in plan.identities
+            )
+            and all(self.state.current_trust(name) == version for name, version in plan.trust)
+        )
+
+    async def _staged(self, prepared: Prepared, plan: Plan) -> int:
+        """Everything written and tested, no link moved. Raises FindingsError when nginx says no."""
+        return await asyncio.to_thread(self._stage_and_test, prepared, plan)
+
+    def _stage_and_test(self, prepared: Prepared, plan: Plan) -> int:
+        material = prepared.material
+        for name, version in plan.identities:
+            identity = material.identities[name]
+            files = {"cert.pem": identity.certificate_pem(), "key.pem": identity.key_pem().reveal()}
+            self.state.stage_identity(name, version, files)
+        for name, version in plan.trust:
+            trust = {"ca.pem": material.trust[name].bundle_pem()}
+            if (crl := material.trust[name].crl_pem()) is not None:
+                trust["crl.pem"] = crl
+            self.state.stage_trust(name, version, trust)
+        if _needs_reject_identity(prepared, plan) and not self.state.current_identity(
+            REJECT_IDENTITY
+        ):
+            self.state.stage_identity(REJECT_IDENTITY, "1", reject_identity())
+        self._test(prepared, plan)
+        return self.state.write_generation(_files(prepared, plan))
+
+    def _test(self, prepared: Prepared, plan: Plan) -> None:
+        """`nginx -t` on the same configuration with every version named outright."""
+        pins = dict(plan.identities)
+        if _needs_reject_identity(prepared, plan):
+            pins[REJECT_IDENTITY] = "1"
+        files = render(
+            plan,
+            prepared.facts,
+            prepared.layout,
+            identity_pins=pins,
+            trust_pins=dict(plan.trust),
+        )
+        folder = Path(tempfile.mkdtemp(prefix=".test-", dir=self.state.nginx_prefix))
+        try:
+            for name, text in files.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            result = NginxMaster.test(
+                prepared.binary, self.state.nginx_prefix, folder / "nginx.conf", nginx_environment()
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not result.ok:
+            findings = refusal_in(result.lines) or (
+                found("nginx-config-refused", "nginx refuses the configuration without saying why"),
+            )
+            raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
+
+    def _switch(self, plan: Plan, generation: int):  # type: ignore[no-untyped-def]
+        identities = dict(plan.identities)
+        if (self.state.path / "identities" / REJECT_IDENTITY / "1").is_dir():
+            identities[REJECT_IDENTITY] = "1"
+        return self.state.switch(
+            generation=generation, identities=identities, trust=dict(plan.trust)
+        )
+
+    async def _start(self, prepared: Prepared, plan: Plan) -> None:
+        listeners = prepare_sockets(plan, prepared)
+        self.master = await NginxMaster.start(
+            prepared.binary,
+            self.state.nginx_prefix,
+            self.state.current_configuration,
+            env=nginx_environment(),
+            log_path=self.state.nginx_prefix / ERROR_LOG,
+            early_log_option=prepared.facts.has(Feature.EARLY_LOG),
+            unix_listeners=listeners,
+        )
+        journal.info("nginx started", pid=self.master.pid, version=prepared.facts.version_text)
+
+    async def _proofs(self, prepared: Prepared, plan: Plan) -> tuple[Proof, ...]:
+        """All listeners proven, or ChangeRefused naming those that are not."""
+        proofs = await asyncio.wait_for(prove(prepared, plan), _PROOF_SECONDS + _RELOAD_SECONDS)
+        failed = [proof for proof in proofs if not proof.ok]
+        if failed:
+            what = "; ".join(f"{proof.link} on {proof.address}: {proof.seen}" for proof in failed)
+            raise ChangeRefused(f"nginx runs, but not every listener does its job: {what}")
+        return proofs
+
+    async def _back(self, failure: BaseException) -> None:
+        """After a rollback nginx is told to read the old generation again, whatever it had taken."""
+        master = self.master
+        if master is None or not master.running or self.state.current_generation() is None:
+            return
+        outcome = await master.reloaded(master.reload(), _RELOAD_SECONDS)
+        if not outcome.ok:
+            journal.error("going back failed too", first=failure, then=outcome.reason)
+
+    async def _end_quietly(self) -> None:
+        if self.master is not None and self.master.running:
+            with contextlib.suppress(HandclaspError):
+                await self.master.terminate()
+        self.master = None
+
+    def _running(self) -> NginxMaster:
+        if self.master is None:
+            raise InternalFault("no nginx is running")
+        return self.master
+
+    def _in_effect(self, applied: Applied) -> Applied:
+        self.applied = applied
+        return applied
+
+
+def _plan_of(prepared: Prepared) -> Plan:
+    if prepared.plan is None:
+        raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
+    return prepared.plan
+
+
+def _needs_reject_identity(prepared: Prepared, plan: Plan) -> bool:
+    return bool(plan.listeners) and not prepared.facts.has(Feature.REJECT_HANDSHAKE)
+
+
+def _files(prepared: Prepared, plan: Plan) -> Mapping[str, str]:
+    files = render(plan, prepared.facts, prepared.layout)
+    return {**files, "plan.json": plan.as_json() + "\n"}
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return None

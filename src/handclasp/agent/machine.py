@@ -1,0 +1,92 @@
+"""What the plan must know of this machine (edge)."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handclasp.errors import EnvironmentFault
+from handclasp.nginx.parts import Machine
+
+if TYPE_CHECKING:
+    from handclasp.nginx.facts import Facts
+
+DEDICATED_ACCOUNT = "handclasp"
+_SHARED_ACCOUNTS = frozenset({"www-data", "nobody", "nginx", "http", "apache", "daemon", "root"})
+# RLIM_INFINITY, or a container's limit of a thousand million, is no plan for a table of descriptors.
+_MOST_FILES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAccount:
+    """The account workers run as when nginx is started as root."""
+
+    user: str
+    group: str
+    gid: int
+
+
+def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
+    """None for an ordinary user: nginx's workers are then the user's own.
+
+    Raises EnvironmentFault when a named account does not exist, or none of the usual ones does.
+    """
+    if os.geteuid() != 0:
+        return None
+    candidates = (
+        [wanted] if wanted else [DEDICATED_ACCOUNT, facts.default_user, "www-data", "nobody"]
+    )
+    for name in candidates:
+        if name is None:
+            continue
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return WorkerAccount(entry.pw_name, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_gid)
+    tried = ", ".join(name for name in candidates if name)
+    raise EnvironmentFault(
+        f"there is no account for nginx's workers (looked for {tried})",
+        hint="create one: useradd --system --no-create-home --shell /usr/sbin/nologin handclasp",
+    )
+
+
+def read_machine(account: WorkerAccount | None) -> Machine:
+    """Processors, open files, nameservers and names of the hosts file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    return Machine(
+        processors=len(os.sched_getaffinity(0)),
+        open_files=files,
+        is_root=os.geteuid() == 0,
+        worker_user=account.user if account else None,
+        worker_group=account.group if account else None,
+        dedicated=account is not None and account.user not in _SHARED_ACCOUNTS,
+        nameservers=_nameservers(),
+        hosts_file_names=_hosts_file_names(),
+    )
+
+
+def _lines(path: str) -> list[list[str]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [fields for line in text.splitlines() if (fields := line.partition("#")[0].split())]
+
+
+def _nameservers() -> tuple[str, ...]:
+    """As nginx writes them: IPv6 in brackets; a scoped address is none nginx can use."""
+    addresses = [fields[1] for fields in _lines("/etc/resolv.conf") if fields[0] == "nameserver"]
+    return tuple(
+        f"[{address}]" if ":" in address else address for address in addresses if "%" not in address
+    )
+
+
+def _hosts_file_names() -> frozenset[str]:
+    return frozenset(name.lower() for fields in _lines("/etc/hosts") for name in fields[1:])

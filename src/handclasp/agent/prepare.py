@@ -1,0 +1,156 @@
+"""From the path of a spec to a plan: what `check`, `render` and `run` have in common (edge)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from handclasp.agent.machine import WorkerAccount, read_machine, worker_account
+from handclasp.certs.material import Material
+from handclasp.findings import Finding, errors_in
+from handclasp.keys.load import load_identity, load_trust
+from handclasp.keys.secret import SecretSource
+from handclasp.nginx.layout import Layout
+from handclasp.nginx.locate import locate, read_facts
+from handclasp.nginx.plan import Inputs, make_plan
+from handclasp.spec.check import check_spec
+from handclasp.spec.read import read_spec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from handclasp.nginx.facts import Facts
+    from handclasp.nginx.parts import Machine, Plan
+    from handclasp.ports import Resolver
+    from handclasp.spec.load import LoadedSpec
+    from handclasp.spec.model import Spec
+    from handclasp.spec.policy import SecretSource as WrittenSecret
+
+ALLOW_INSECURE = "HANDCLASP_ALLOW_INSECURE"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line chose."""
+
+    spec: Path
+    nginx: str | None = None
+    state: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything known before nginx is touched. `plan` is None when a finding forbids one."""
+
+    loaded: LoadedSpec
+    binary: Path
+    facts: Facts
+    machine: Machine
+    account: WorkerAccount | None
+    material: Material
+    layout: Layout
+    plan: Plan | None
+    findings: tuple[Finding, ...] = field(default_factory=tuple)
+
+    @property
+    def spec(self) -> Spec:
+        """The spec itself."""
+        return self.loaded.spec
+
+
+async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Prepared:
+    """Read, check and plan. Raises FindingsError for a spec that cannot be understood, EnvironmentFault
+    without a usable nginx; everything else that is wrong is in `findings`."""
+    loaded = await asyncio.to_thread(read_spec, choices.spec)
+    findings = list(check_spec(loaded, insecure_allowed=os.environ.get(ALLOW_INSECURE) == "1"))
+    spec = loaded.spec
+    binary = locate(choices.nginx, str(spec.nginx.binary) if spec.nginx.binary else None)
+    facts, material, addresses = await asyncio.gather(
+        asyncio.to_thread(read_facts, binary),
+        asyncio.to_thread(load_material, spec),
+        resolver.resolve(named_hosts(spec)),
+    )
+    account = worker_account(spec.nginx.user, facts)
+    machine = read_machine(account)
+    layout = Layout(PurePosixPath(state_directory(choices.state, loaded)))
+    plan = None
+    if errors_in(findings):
+        findings += material.findings()
+    else:
+        result = make_plan(Inputs(loaded, material, facts, machine, addresses, now))
+        findings += result.findings
+        plan = result.plan
+    return Prepared(
+        loaded,
+        binary,
+        facts,
+        machine,
+        account,
+        material,
+        layout,
+        plan,
+        tuple(dict.fromkeys(findings)),
+    )
+
+
+def load_material(spec: Spec) -> Material:
+    """Every identity and trust that a link uses or that is merely defined."""
+    return Material(
+        identities={
+            name: load_identity(
+                name,
+                certificate=Path(identity.certificate),
+                key=Path(identity.key) if identity.key else None,
+                password=_secret(identity.password),
+                allow_wide_mode=identity.allow_wide_key_mode,
+            )
+            for name, identity in spec.identities.items()
+        },
+        trust={
+            name: load_trust(
+                name,
+                certificates=[Path(path) for path in trust.certificates],
+                crls=[Path(path) for path in trust.crl],
+                public=trust.public,
+            )
+            for name, trust in spec.trust.items()
+        },
+    )
+
+
+def _secret(written: WrittenSecret | None) -> SecretSource | None:
+    if written is None:
+        return None
+    return SecretSource(file=Path(written.file) if written.file else None, env=written.env)
+
+
+def named_hosts(spec: Spec) -> tuple[str, ...]:
+    """Every host name that requests are sent to."""
+    urls = [
+        entry.url
+        for link in spec.egress
+        for entry in (
+            *link.upstream,
+            *(one for route in link.routes for one in route.upstream or ()),
+        )
+    ]
+    urls += [link.backend for link in spec.ingress]
+    return tuple(sorted({url.host for url in urls if url.is_named and url.host}))
+
+
+def state_directory(chosen: Path | None, loaded: LoadedSpec) -> Path:
+    """--state-dir, the spec's `state`, $STATE_DIRECTORY (systemd), /var/lib as root, else the user's own
+    ($XDG_STATE_HOME; XDG Base Directory Specification)."""
+    if chosen is not None:
+        return chosen.absolute()
+    if loaded.spec.state is not None:
+        return Path(loaded.spec.state).absolute()
+    if from_systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(from_systemd.split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/handclasp") / loaded.name
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "handclasp" / loaded.name

@@ -1,0 +1,87 @@
+"""Directories of unix listeners: made by us, entered by one group, refused when the world may enter (edge).
+
+nginx creates a listening socket with mode 0666, so the directory is what keeps others out.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handclasp.errors import EnvironmentFault, ExitCode
+from handclasp.findings import FindingsError, found
+
+if TYPE_CHECKING:
+    from handclasp.agent.prepare import Prepared
+    from handclasp.nginx.parts import Plan
+
+
+def prepare_sockets(plan: Plan, prepared: Prepared) -> tuple[Path, ...]:
+    """Makes and checks the directories of every unix listener; returns the sockets' paths.
+
+    Raises FindingsError (unix-directory-world-traversable) or EnvironmentFault.
+    """
+    groups = {link.name: link.group for link in prepared.spec.egress}
+    sockets: list[Path] = []
+    for server in plan.egress:
+        if server.listen.path is not None:
+            path = Path(server.listen.path)
+            _directory(path.parent, groups.get(server.link), server.link)
+            sockets.append(path)
+    for ingress in plan.ingress:
+        for address in ingress.listen:
+            if address.path is not None:
+                path = Path(address.path)
+                _directory(path.parent, None, ingress.link)
+                sockets.append(path)
+    return tuple(sockets)
+
+
+def _directory(folder: Path, group: str | None, link: str) -> None:
+    gid = _group_id(group, link)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise EnvironmentFault(
+            f"link {link}: cannot make {folder} for its socket: {error.strerror}"
+        ) from error
+    else:
+        if gid is not None:
+            os.chown(folder, -1, gid)
+        folder.chmod(0o750)
+        return
+    seen = folder.stat()
+    if stat.S_IMODE(seen.st_mode) & 0o007:
+        raise FindingsError(
+            [
+                found(
+                    "unix-directory-world-traversable",
+                    f"link {link}: any local user can enter {folder}"
+                    f" (mode {stat.S_IMODE(seen.st_mode):04o}) and use the link's identity",
+                    fix=f"chmod o= {folder}, or let handclasp make the directory: name one that does"
+                    " not exist yet",
+                )
+            ],
+            exit_code=ExitCode.FINDINGS,
+        )
+    if gid is not None and seen.st_gid != gid:
+        raise EnvironmentFault(
+            f"link {link}: {folder} belongs to another group than {group}",
+            hint=f"chgrp {group} {folder}",
+        )
+
+
+def _group_id(group: str | None, link: str) -> int | None:
+    if group is None:
+        return None
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise EnvironmentFault(
+            f"link {link}: there is no group {group}", hint=f"groupadd --system {group}"
+        ) from error

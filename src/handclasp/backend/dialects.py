@@ -1,0 +1,202 @@
+"""Every header in which some proxy passes a client's identity, in one list.
+
+The renderer strips these from what callers send, the encoders write them, tests attack with them.
+Names are as their documentation spells them; matching is case-insensitive, and `_` counts as `-`,
+because WSGI and CGI fold both into one key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Field(StrEnum):
+    """What one header of a dialect says."""
+
+    CERTIFICATE = "certificate"
+    VERIFY = "verify"
+    SUBJECT = "subject"
+    ISSUER = "issuer"
+    SERIAL = "serial"
+    FINGERPRINT = "fingerprint"
+    NOT_AFTER = "not_after"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A named set of headers. `fields` are those that stock nginx can write; `others` the rest."""
+
+    name: str
+    fields: dict[Field, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Every header name of the dialect."""
+        return (*self.fields.values(), *self.others)
+
+    @property
+    def native(self) -> bool:
+        """Whether stock nginx can write all of it."""
+        return bool(self.fields)
+
+
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect(
+            "x-client-cert",
+            fields={
+                Field.CERTIFICATE: "X-Client-Cert",
+                Field.VERIFY: "X-Client-Verify",
+                Field.SUBJECT: "X-Client-Subject",
+                Field.ISSUER: "X-Client-Issuer",
+                Field.SERIAL: "X-Client-Serial",
+                Field.FINGERPRINT: "X-Client-Fingerprint",
+                Field.NOT_AFTER: "X-Client-Not-After",
+            },
+            others=("X-Client-DN", "X-Client-CN", "X-Client-SAN"),  # Puppet and others
+        ),
+        Dialect(
+            "x-ssl-cert",
+            fields={
+                Field.CERTIFICATE: "X-SSL-CERT",
+                Field.VERIFY: "X-SSL-Client-Verify",
+                Field.SUBJECT: "X-SSL-Client-S-DN",
+                Field.ISSUER: "X-SSL-Client-I-DN",
+                Field.SERIAL: "X-SSL-Client-Serial",
+                Field.FINGERPRINT: "X-SSL-Client-Fingerprint",
+                Field.NOT_AFTER: "X-SSL-Client-V-End",
+            },
+            others=("X-SSL-Client-Cert", "SSL-Client-Cert-Chain"),
+        ),
+        # RFC 9440 section 2
+        Dialect("rfc9440", others=("Client-Cert", "Client-Cert-Chain")),
+        # Envoy, Istio; Cloud Foundry uses the same name for bare base64 DER
+        Dialect("xfcc", others=("X-Forwarded-Client-Cert",)),
+        Dialect("traefik", others=("X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info")),
+        Dialect(
+            "aws-alb",
+            others=(
+                "X-Amzn-Mtls-Clientcert",
+                "X-Amzn-Mtls-Clientcert-Serial-Number",
+                "X-Amzn-Mtls-Clientcert-Issuer",
+                "X-Amzn-Mtls-Clientcert-Subject",
+                "X-Amzn-Mtls-Clientcert-Validity",
+                "X-Amzn-Mtls-Clientcert-Leaf",
+            ),
+        ),
+        Dialect("azure-arr", others=("X-ARR-ClientCert",)),
+        # HAProxy's examples and the twelve names of the OpenShift router (CVE-2026-46579)
+        Dialect(
+            "haproxy",
+            others=(
+                "X-SSL",
+                "X-SSL-Client-DN",
+                "X-SSL-Client-CN",
+                "X-SSL-Client-SHA1",
+                "X-SSL-Client-Version",
+                "X-SSL-Client-NotBefore",
+                "X-SSL-Client-NotAfter",
+                "X-SSL-Client-Session-ID",
+                "X-SSL-Client-DER",
+                "X-SSL-Client-SAN",
+                "X-SSL-Issuer",
+                "X-SSL-Subject",
+                "X-SSL-Server-Verify",
+            ),
+        ),
+        Dialect(
+            "ingress-nginx",
+            others=(
+                "SSL-Client-Cert",
+                "SSL-Client-Verify",
+                "SSL-Client-Subject-DN",
+                "SSL-Client-Issuer-DN",
+            ),
+        ),
+        Dialect("handclasp", others=("X-Handclasp-Identity",)),
+    )
+}
+
+OTHER_IDENTITY_HEADERS: tuple[str, ...] = (
+    "X-Original-Client-Cert",
+    "X-Forwarded-mTLS-Client-Cert",  # Airlock
+    "Cf-Client-Cert-Der-Base64",  # Cloudflare
+    "CloudFront-Viewer-Cert-Serial-Number",
+    "CloudFront-Viewer-Cert-Issuer",
+    "CloudFront-Viewer-Cert-Subject",
+    "CloudFront-Viewer-Cert-Present",
+    "CloudFront-Viewer-Cert-Sha256",
+    "CloudFront-Viewer-Cert-Validity",
+    "CloudFront-Viewer-Cert-Pem",
+    "X-Client-Cert-Leaf",  # usual names of Google Cloud's custom headers
+    "X-Client-Cert-Chain",
+    "X-Client-Cert-Present",
+    "X-Client-Cert-Chain-Verified",
+    "X-Client-Cert-Error",
+    "X-Client-Cert-Hash",
+    "X-Client-Cert-Serial-Number",
+    "X-Client-Cert-SPIFFE",
+    "X-Client-Cert-URI-SANs",
+    "X-Client-Cert-DNSName-SANs",
+    "X-Client-Cert-Valid-Not-Before",
+    "X-Client-Cert-Valid-Not-After",
+    "X-Client-Cert-Issuer-DN",
+    "X-Client-Cert-Subject-DN",
+    "l5d-client-id",  # Linkerd
+)
+
+FORWARDING_HEADERS: tuple[str, ...] = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Uri",
+    "X-Forwarded-User",
+    "X-Real-IP",
+    "X-Original-URL",
+    "X-Original-Host",
+    "X-Rewrite-URL",
+    "Proxy",  # becomes HTTP_PROXY in CGI (httpoxy)
+)
+
+STRICT_PREFIXES: tuple[str, ...] = (
+    "x-client-cert",
+    "x-client-verify",
+    "x-ssl-",
+    "ssl-client-",
+    "client-cert",
+    "x-forwarded-client-cert",
+    "x-forwarded-tls-client-cert",
+    "x-amzn-mtls-",
+    "x-arr-clientcert",
+    "x-handclasp-",
+    "x-original-client-cert",
+    "cloudfront-viewer-cert-",
+    "cf-client-cert-",
+)
+"""What `strip: strict` answers with 400 when a name beginning so is none of the known ones."""
+
+
+def stripped_headers(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Names removed from what callers send, each in its hyphen and underscore spelling, sorted.
+
+    `extra` are names that a spec configures. Lower-case, since matching ignores case.
+    """
+    names = {
+        name.lower()
+        for name in (
+            *(header for dialect in DIALECTS.values() for header in dialect.headers),
+            *OTHER_IDENTITY_HEADERS,
+            *FORWARDING_HEADERS,
+            *extra,
+        )
+    }
+    return tuple(sorted(names | {name.replace("-", "_") for name in names}))

@@ -1,0 +1,141 @@
+"""Checks of one certificate by itself: dates, strength, serial, purpose, being a CA."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from handclasp.certs import facts
+from handclasp.certs.chain import self_signed
+from handclasp.findings import Finding, Severity, Where, found
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cryptography import x509
+
+SOON = timedelta(days=14)
+"""Expiry within this is a warning: ACME clients renew at 30 days, so something is stuck."""
+
+
+class Role(StrEnum):
+    """What an identity is used for."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+_PURPOSE = {
+    Role.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
+    Role.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
+}
+_PURPOSE_NAMES = {
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
+    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
+    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
+    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
+}
+
+
+def check_dates(
+    certificate: x509.Certificate,
+    *,
+    now: datetime,
+    where: Where,
+    what: str,
+    severity: Severity | None = None,
+) -> list[Finding]:
+    """Expired, not yet valid, or expiring soon; `what` is "certificate", "intermediate" or "CA"."""
+    name = facts.label(certificate)
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > end:
+        days = (now - end).days
+        seen = f"the {what} {name} expired on {facts.date(end)} ({days} days ago)"
+        return [found("cert-expired", seen, where=where, severity=severity)]
+    if now < start:
+        seen = (
+            f"the {what} {name} is valid from {facts.date(start)} on; it is {facts.date(now)} now"
+        )
+        return [found("cert-not-yet-valid", seen, where=where, severity=severity)]
+    if end - now <= SOON:
+        left = end - now
+        told = f"{left.days} days" if left.days else f"{left.seconds // 3600} hours"
+        seen = f"the {what} {name} expires on {facts.date(end)}, in {told}"
+        return [found("cert-expires-soon", seen, where=where)]
+    return []
+
+
+def check_strength(certificate: x509.Certificate, *, where: Where, what: str) -> list[Finding]:
+    """Key size and signature digest against OpenSSL's security level 2, and the serial number."""
+    findings: list[Finding] = []
+    name = facts.label(certificate)
+    short = facts.short_key(certificate.public_key())
+    if short is not None:
+        seen = f"the key of the {what} {name} is {short}"
+        findings.append(found("key-too-small", seen, where=where))
+    weak = facts.weak_digest(certificate)
+    # Nobody relies on the signature of a self-signed certificate, and OpenSSL does not judge it.
+    if weak is not None and not self_signed(certificate):
+        seen = f"the {what} {name} is signed with {weak}"
+        findings.append(found("digest-too-weak", seen, where=where))
+    problem = facts.serial_problem(certificate)
+    if problem is not None:
+        seen = f"the serial number of the {what} {name} is {problem}"
+        findings.append(found("serial-invalid", seen, where=where))
+    return findings
+
+
+def check_purpose(
+    certificate: x509.Certificate, *, role: Role, where: Where, what: str
+) -> list[Finding]:
+    """Extended key usage as OpenSSL's purpose check reads it: anyExtendedKeyUsage does not count.
+
+    It judges intermediates too: an EKU there restricts everything below.
+    """
+    purposes = facts.extended_key_usages(certificate)
+    if purposes is None or _PURPOSE[role] in purposes:
+        return []
+    names = ", ".join(_PURPOSE_NAMES.get(oid, oid.dotted_string) for oid in purposes) or "nothing"
+    seen = (
+        f"the {what} {facts.label(certificate)} is for {names}, "
+        f"not for {_PURPOSE_NAMES[_PURPOSE[role]]}, which a {role} needs"
+    )
+    return [found("wrong-eku-or-purpose", seen, where=where)]
+
+
+def check_leaf_usage(certificate: x509.Certificate, *, role: Role, where: Where) -> list[Finding]:
+    """keyUsage of a leaf: one of the bits TLS needs for the role (OpenSSL's KU_TLS)."""
+    usage = facts.key_usage(certificate)
+    if usage is None:
+        return []
+    fit = usage.digital_signature or usage.key_agreement
+    if role is Role.SERVER:
+        fit = fit or usage.key_encipherment
+    if fit:
+        return []
+    seen = (
+        f"the key usage of the certificate {facts.label(certificate)} does not allow digital "
+        f"signatures, which a TLS {role} makes"
+    )
+    fix = "Have it issued with keyUsage digitalSignature."
+    return [found("wrong-eku-or-purpose", seen, where=where, fix=fix)]
+
+
+def check_authority(certificate: x509.Certificate, *, where: Where, what: str) -> list[Finding]:
+    """A certificate that issues others: CA:TRUE, and keyCertSign where there is a key usage."""
+    name = facts.label(certificate)
+    usage = facts.key_usage(certificate)
+    if not facts.is_ca(certificate):
+        constraints = facts.basic_constraints(certificate)
+        told = "says CA:FALSE" if constraints else "has no basicConstraints that make it a CA"
+        return [found("ca-not-a-ca", f"the {what} {name} {told}", where=where)]
+    if usage is not None and not usage.key_cert_sign:
+        seen = f"the key usage of the {what} {name} lacks keyCertSign"
+        return [found("ca-keyusage-missing-certsign", seen, where=where)]
+    return []

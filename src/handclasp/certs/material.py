@@ -1,0 +1,156 @@
+"""Material: certificates, keys and CRLs already read, as values. What the plan is made from.
+
+The methods that return bytes return what is staged for nginx: canonical PEM made from the parsed
+objects, so that whatever odd form the original had (DER, PKCS#12, wrong order, CRLF) is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from handclasp.certs.secret import Secret
+from handclasp.errors import InternalFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import PurePath
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+    from handclasp.findings import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityMaterial:
+    """A certificate with its chain and key: what proves who we are.
+
+    `leaf` is None when no certificate could be read and `key` is None when no key could; then
+    `findings` says why with an error. `chain` holds the intermediates, nearest issuer first, the
+    root left out. `key_mode` is the file mode of the key's file (permission bits).
+    """
+
+    name: str
+    certificate_file: PurePath
+    key_file: PurePath
+    leaf: x509.Certificate | None = None
+    chain: tuple[x509.Certificate, ...] = ()
+    key: Secret[PrivateKeyTypes] | None = None
+    encrypted: bool = False
+    key_mode: int | None = None
+    root: x509.Certificate | None = None
+    unlinked: tuple[x509.Certificate, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """There is a leaf and a key to stage (they may still be refused by a check)."""
+        return self.leaf is not None and self.key is not None
+
+    def certificate_pem(self) -> bytes:
+        """Leaf first, then the intermediates in order, the root left out."""
+        if self.leaf is None:
+            raise InternalFault(f"identity {self.name!r} has no certificate to stage")
+        return b"".join(cert.public_bytes(Encoding.PEM) for cert in (self.leaf, *self.chain))
+
+    def key_pem(self) -> Secret[bytes]:
+        """The key as unencrypted PKCS#8 PEM."""
+        if self.key is None:
+            raise InternalFault(f"identity {self.name!r} has no key to stage")
+        return Secret(
+            self.key.reveal().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 hex over what would be staged: the same material gives the same version name."""
+        return _digest(self.certificate_pem(), self.key_pem().reveal())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustMaterial:
+    """A bundle of trust anchors with its CRLs: whom we believe.
+
+    A public (system) bundle is kept as the bytes it came in, `raw`, since parsing 150 roots for
+    every start would be wasted; `all_anchors()` parses it for those who ask. `anchor_files` and
+    `crl_files` say, position by position, which file each anchor and CRL came from.
+    """
+
+    name: str
+    files: tuple[PurePath, ...] = ()
+    anchors: tuple[x509.Certificate, ...] = ()
+    anchor_files: tuple[PurePath, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    crl_files: tuple[PurePath, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    public: bool = False
+    raw: bytes | None = field(default=None, repr=False)
+
+    @property
+    def usable(self) -> bool:
+        """There is something to stage."""
+        return bool(self.anchors) or self.raw is not None
+
+    def all_anchors(self) -> Sequence[x509.Certificate]:
+        """The anchors, those of a public bundle included."""
+        if self.raw is None:
+            return self.anchors
+        from handclasp.certs.read import read_objects
+
+        return (*read_objects(self.raw, source=self.name).certificates, *self.anchors)
+
+    def file_of(self, value: x509.Certificate | x509.CertificateRevocationList) -> str | None:
+        """The file a certificate or CRL of this trust came from; all files if that is unknown."""
+        pairs = (
+            *zip(self.anchors, self.anchor_files, strict=False),
+            *zip(self.crls, self.crl_files, strict=False),
+        )
+        for candidate, file in pairs:
+            if candidate == value:
+                return str(file)
+        return ", ".join(str(file) for file in self.files) or None
+
+    def bundle_pem(self) -> bytes:
+        """All anchors, in the order of the files."""
+        if not self.usable:
+            raise InternalFault(f"trust {self.name!r} has no certificate to stage")
+        own = b"".join(cert.public_bytes(Encoding.PEM) for cert in self.anchors)
+        return own if self.raw is None else self.raw.rstrip() + b"\n" + own
+
+    def crl_pem(self) -> bytes | None:
+        """All CRLs, None when there are none (then nginx must not check for revocation)."""
+        if not self.crls:
+            return None
+        return b"".join(crl.public_bytes(Encoding.PEM) for crl in self.crls)
+
+    def fingerprint(self) -> str:
+        """SHA-256 hex over what would be staged."""
+        return _digest(self.bundle_pem(), self.crl_pem() or b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Everything a spec refers to, by the names the spec gives."""
+
+    identities: Mapping[str, IdentityMaterial] = field(default_factory=dict)
+    trust: Mapping[str, TrustMaterial] = field(default_factory=dict)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found while reading, identities first, in spec order."""
+        owners: tuple[IdentityMaterial | TrustMaterial, ...] = (
+            *self.identities.values(),
+            *self.trust.values(),
+        )
+        return tuple(finding for owner in owners for finding in owner.findings)
+
+
+def _digest(*parts: bytes) -> str:
+    # Lengths go in too: otherwise two splits of the same bytes would share a version.
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

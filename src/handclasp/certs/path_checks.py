@@ -1,0 +1,108 @@
+"""An identity against the trust of the other side: path, depth and revocation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from handclasp.certs import facts
+from handclasp.certs.certificate_checks import Role
+from handclasp.certs.chain import Path, build_path, issuer_urls, self_signed
+from handclasp.certs.dn import issuer_text
+from handclasp.findings import Finding, Where, found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from handclasp.certs.material import IdentityMaterial, TrustMaterial
+
+
+def check_against_trust(
+    identity: IdentityMaterial, trust: TrustMaterial, *, role: Role, depth: int | None
+) -> list[Finding]:
+    """No path, a path longer than `depth` intermediates, or a link of it revoked."""
+    assert identity.leaf is not None
+    where = Where(file=str(identity.certificate_file))
+    anchors = trust.all_anchors()
+    if not anchors:
+        return []  # the empty bundle is the trust's own finding
+    path = build_path(identity.leaf, (*identity.chain, *identity.unlinked), anchors)
+    findings = _revoked(path, trust.crls, where=where)
+    if path.anchor is None:
+        return [*findings, _no_path(path, trust, anchors, role=role, where=where)]
+    if depth is not None and path.intermediates > depth:
+        seen = (
+            f"the chain of {facts.label(identity.leaf)} has {path.intermediates} intermediates up "
+            f"to {facts.label(path.anchor)}; the verification depth is {depth}"
+        )
+        findings.append(found("verify-depth-too-low", seen, where=where))
+    return findings
+
+
+def _no_path(
+    path: Path,
+    trust: TrustMaterial,
+    anchors: Sequence[x509.Certificate],
+    *,
+    role: Role,
+    where: Where,
+) -> Finding:
+    top = path.links[-1]
+    name = f"trust {trust.name!r}"
+    namesakes = [anchor for anchor in anchors if names_issuer_by_name(top, anchor)]
+    if self_signed(top):
+        seen = f"the chain ends at the root {facts.label(top)}, which is not in {name}"
+        return found("trust-anchor-wrong", seen, where=where)
+    if namesakes:
+        seen = (
+            f"{name} holds {facts.label(namesakes[0])}, which has the issuer's name but another "
+            f"key: it did not sign {facts.label(top)}"
+        )
+        return found("trust-anchor-wrong", seen, where=where)
+    if top in anchors:
+        seen = f"{name} holds the intermediate {facts.label(top)} but not its root '{issuer_text(top)}'"
+        slug = "client-ca-root-missing" if role is Role.CLIENT else "trust-anchor-wrong"
+        return found(slug, seen, where=where)
+    seen = f"'{issuer_text(top)}', which issued {facts.label(top)}, is neither in the file nor in {name}"
+    urls = issuer_urls(top)
+    fix = (
+        f"If it is an intermediate, append it to the file (it is at {urls[0]}, usually DER); "
+        f"if it is the root, add it to {name}."
+        if urls
+        else f"If it is an intermediate, append it to the file; if it is the root, add it to {name}."
+    )
+    return found(f"{role}-chain-incomplete", seen, where=where, fix=fix)
+
+
+def names_issuer_by_name(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """By name alone, key identifiers left aside: a CA set up anew under its old name."""
+    return certificate.issuer == issuer.subject and certificate != issuer
+
+
+def _revoked(
+    path: Path, crls: Sequence[x509.CertificateRevocationList], *, where: Where
+) -> list[Finding]:
+    findings: list[Finding] = []
+    for link in path.links:
+        for crl in crls:
+            if crl.issuer != link.issuer:
+                continue
+            entry = crl.get_revoked_certificate_by_serial_number(facts.serial_number(link))
+            if entry is None:
+                continue
+            seen = (
+                f"{facts.label(link)} (serial {facts.serial_number(link):X}) was revoked on "
+                f"{facts.date(entry.revocation_date_utc)}{_reason(entry)}"
+            )
+            findings.append(found("cert-revoked", seen, where=where))
+            break
+    return findings
+
+
+def _reason(entry: x509.RevokedCertificate) -> str:
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    return f", reason {reason.value}"

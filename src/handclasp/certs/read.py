@@ -1,0 +1,301 @@
+"""Bytes to certificates, keys, requests and CRLs, told from the bytes and never from the suffix.
+
+Nothing here raises for bad input: what cannot be read becomes a finding that says what was seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.utils import CryptographyDeprecationWarning
+
+from handclasp.certs import der, pem
+from handclasp.certs.contents import Contents, FoundObject, Signed
+from handclasp.certs.kinds import (
+    IGNORED_LABELS,
+    KEY_KINDS,
+    LABELS,
+    OPENSSH_KEY,
+    Foreign,
+    Kind,
+    foreign,
+    kind_of,
+)
+from handclasp.certs.pkcs12 import read_pkcs12
+from handclasp.certs.private_keys import FoundKey, key_from_der, key_from_legacy_pem
+from handclasp.findings import Finding, Severity, Where, found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT = 10 * 1024 * 1024
+"""Largest input in bytes; the public CA bundle is 0.2 MB, the largest CRLs are some megabytes."""
+
+
+def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> Contents:
+    """Everything in `data`; findings call it `source`, `password` opens what is encrypted.
+
+    A key that cannot be opened is still in `keys`, with its `problem`, which is in `findings` too.
+    """
+    with warnings.catch_warnings():
+        # Certificates that RFC 5280 forbids but that exist (serial 0) are judged by our checks.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        reader = _Reader(source, password)
+        form = reader.read(data)
+    return Contents(source, form, tuple(reader.objects), tuple(reader.findings))
+
+
+class _Reader:
+    """Collects objects and findings while one input is read."""
+
+    def __init__(self, source: str, password: bytes | None) -> None:
+        self.source = source
+        self.password = password
+        self.objects: list[FoundObject] = []
+        self.findings: list[Finding] = []
+
+    def read(self, data: bytes) -> str:
+        """Reads all of it and returns the format."""
+        if len(data) > LIMIT:
+            self._say(
+                "certificate-unreadable", f"it is larger than {LIMIT // 2**20} MiB", fix=_WRONG_FILE
+            )
+            return "unknown"
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        if not data.strip():
+            self._say("pem-empty-or-corrupt", "the file is empty")
+            return "unknown"
+        known = foreign(data.lstrip(b" \t\r\n"))
+        if known is not None:
+            self._say_foreign(known)
+            return "unknown"
+        if pem.has_blocks(data):
+            for block in pem.blocks(data):
+                self._block(block)
+            return "pem"
+        return self._binary(data)
+
+    def _say_foreign(self, known: Foreign, line: int | None = None) -> None:
+        if known.key_form is None:
+            self._say("not-pem", known.seen, line=line, fix=known.fix)
+            return
+        seen = f"{known.seen}, which TLS programs do not read"
+        problem = found("key-unreadable", seen, where=self._where(line), fix=known.fix)
+        self._add_key(FoundKey(form=known.key_form, encrypted=False, line=line, problem=problem))
+
+    def _block(self, block: pem.Block) -> None:
+        if block.label == "OPENSSH PRIVATE KEY":
+            self._say_foreign(OPENSSH_KEY, line=block.line)
+            return
+        if block.problem is not None or block.der is None:
+            self._say(
+                "pem-empty-or-corrupt", f"the {block.label} block: {block.problem}", line=block.line
+            )
+            return
+        if block.glued:
+            self._say(
+                "pem-empty-or-corrupt",
+                f"the BEGIN or END line of the {block.label} block does not stand alone; "
+                "handclasp reads it, nginx and OpenSSL would not",
+                line=block.line,
+                severity=Severity.WARNING,
+            )
+        if any("ENCRYPTED" in header for header in block.headers):
+            self._add_key(
+                key_from_legacy_pem(
+                    block.text,
+                    "pem-encrypted",
+                    password=self.password,
+                    where=self._where(block.line),
+                    line=block.line,
+                )
+            )
+            return
+        if block.label in IGNORED_LABELS:
+            return
+        self._value(bytes(block.der), line=block.line, label=block.label)
+
+    def _binary(self, data: bytes) -> str:
+        try:
+            kind, end = kind_of(data)
+        except der.IndefiniteLengthError:
+            self._say(
+                "certificate-unreadable", "it is BER with indefinite lengths, not DER", fix=_BER
+            )
+            return "unknown"
+        except der.DerError:
+            kind, end = None, 0
+        if kind is None:
+            return self._unknown(data)
+        if data[end:].strip(b"\x00\r\n\t "):
+            self._say(
+                "certificate-unreadable",
+                f"{len(data) - end} bytes follow the {kind.value}; they are ignored",
+                severity=Severity.WARNING,
+            )
+        self._value(data[:end])
+        return kind.value if kind in (Kind.PKCS7, Kind.PKCS12) else "der"
+
+    def _unknown(self, data: bytes) -> str:
+        decoded = _bare_base64(data)
+        if decoded is not None:
+            try:
+                kind, end = kind_of(decoded)
+            except der.DerError:
+                kind, end = None, 0
+            if kind is not None:
+                self._say(
+                    "not-pem",
+                    f"it is the base64 of a {kind.value} without BEGIN and END lines; "
+                    "handclasp reads it, nginx would not",
+                    severity=Severity.WARNING,
+                )
+                self._value(decoded[:end])
+                return "base64"
+        if data[:1] == b"\x30" and len(data) > 1 and data[1] & 0x80:
+            self._say(
+                "certificate-unreadable", "it starts like DER but is damaged or cut off", fix=_COPY
+            )
+        else:
+            self._say(
+                "not-pem",
+                "there is no certificate, key or other known object in it",
+                fix=_WRONG_FILE,
+            )
+        return "unknown"
+
+    def _value(self, data: bytes, *, line: int | None = None, label: str | None = None) -> None:
+        """One DER value; what it is comes from its shape, since labels are wrong now and then."""
+        try:
+            kind, end = kind_of(data)
+        except der.DerError:
+            kind, end = None, 0
+        if kind is None:
+            what = f"the {label} block" if label else "the file"
+            self._say(
+                "pem-empty-or-corrupt", f"{what} does not hold what it says: damaged", line=line
+            )
+            return
+        if label and label not in LABELS[kind]:
+            self._say(
+                "pem-empty-or-corrupt",
+                f"the block labelled {label} holds a {kind.value}; handclasp goes by the content",
+                line=line,
+                severity=Severity.WARNING,
+            )
+        # `openssl x509 -trustout` appends trust settings to the certificate; they are not for TLS.
+        data = data[:end]
+        if kind in KEY_KINDS:
+            where = self._where(line)
+            key = key_from_der(data, kind.value, password=self.password, where=where, line=line)
+            self._add_key(key)
+        elif kind is Kind.CERTIFICATE:
+            self._load(x509.load_der_x509_certificate, data, kind, line)
+        elif kind is Kind.CSR:
+            self._load(x509.load_der_x509_csr, data, kind, line)
+        elif kind is Kind.CRL:
+            self._load(x509.load_der_x509_crl, data, kind, line)
+        elif kind is Kind.PKCS12:
+            self._pkcs12(data)
+        elif kind is Kind.PKCS7:
+            self._pkcs7(data, line)
+
+    def _load(
+        self, loader: Callable[[bytes], Signed], data: bytes, kind: Kind, line: int | None
+    ) -> None:
+        problem: str | None = None
+        value: Signed | None = None
+        try:
+            value = loader(data)
+            problem = _broken_part(value)
+        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError) as error:
+            problem = str(error)
+        if value is not None and problem is None:
+            self.objects.append(FoundObject(value, line))
+        else:
+            self._say(
+                "certificate-unreadable", f"the {kind.value} cannot be used: {problem}", line=line
+            )
+
+    def _pkcs12(self, data: bytes) -> None:
+        keys, certificates, findings = read_pkcs12(
+            data, password=self.password, where=self._where(None)
+        )
+        self.objects += [FoundObject(key) for key in keys]
+        self.objects += [FoundObject(certificate) for certificate in certificates]
+        self.findings += findings
+
+    def _pkcs7(self, data: bytes, line: int | None) -> None:
+        try:
+            certificates = pkcs7.load_der_pkcs7_certificates(data)
+        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError):
+            self._say(
+                "certificate-unreadable", "the PKCS#7 container is damaged", line=line, fix=_COPY
+            )
+            return
+        self.objects += [FoundObject(value, line) for value in certificates]
+
+    def _add_key(self, key: FoundKey) -> None:
+        self.objects.append(FoundObject(key, key.line))
+        if key.problem is not None:
+            self.findings.append(key.problem)
+
+    def _where(self, line: int | None) -> Where:
+        return Where(file=self.source, line=line)
+
+    def _say(
+        self,
+        slug: str,
+        seen: str,
+        *,
+        line: int | None = None,
+        fix: str | None = None,
+        severity: Severity | None = None,
+    ) -> None:
+        self.findings.append(found(slug, seen, where=self._where(line), fix=fix, severity=severity))
+
+
+def _broken_part(value: Signed) -> str | None:
+    """The library parses lazily; this touches everything the checks read, once and here."""
+    try:
+        _ = value.extensions
+    except x509.DuplicateExtension as error:
+        return f"extension {error.oid.dotted_string} stands twice in it"
+    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as error:
+        return f"an extension is broken ({error})"
+    if isinstance(value, x509.CertificateRevocationList):
+        _ = value.issuer
+        return None
+    _ = value.subject
+    if isinstance(value, x509.Certificate):
+        _ = value.issuer, value.not_valid_before_utc, value.not_valid_after_utc
+    try:
+        value.public_key()
+    except UnsupportedAlgorithm as error:
+        return f"its key is of a kind that is not supported ({error})"
+    return None
+
+
+def _bare_base64(data: bytes) -> bytes | None:
+    packed = b"".join(data.split())
+    if not re.fullmatch(rb"MI[A-Za-z0-9+/]{40,}={0,2}", packed):
+        return None
+    try:
+        return base64.b64decode(packed, validate=True)
+    except binascii.Error:
+        return None
+
+
+_COPY = "Copy or export it again, in binary mode."
+_WRONG_FILE = "Give the file that holds the certificate or key."
+_BER = (
+    "Re-encode it: for PKCS#12, openssl pkcs12 -in FILE -nodes -out all.pem (then name all.pem, "
+    "mode 0600); for PKCS#7, openssl pkcs7 -inform DER -print_certs -in FILE -out chain.pem."
+)

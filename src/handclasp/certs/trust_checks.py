@@ -1,0 +1,184 @@
+"""Reasons why a trust bundle would not do its job, as findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from handclasp.certs import facts
+from handclasp.certs.certificate_checks import check_authority, check_dates, check_strength
+from handclasp.certs.chain import authority_key_id, build_path, self_signed, subject_key_id
+from handclasp.certs.dn import issuer_text, name_text
+from handclasp.certs.names import subject_alt_names
+from handclasp.findings import Finding, Severity, Where, found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from handclasp.certs.material import TrustMaterial
+
+
+def check_trust(
+    trust: TrustMaterial, *, now: datetime, for_clients: bool, depth: int
+) -> list[Finding]:
+    """All findings of a bundle; those made while reading it come first.
+
+    `for_clients`: it verifies clients (ingress), else an upstream. `depth` is the number of
+    intermediates the link admits. A public bundle is taken as its distributor made it.
+    """
+    findings = list(trust.findings)
+    where = _where(trust)
+    if not trust.usable:
+        # An unreadable file has its own finding, the reason for the emptiness.
+        if not any(finding.severity is Severity.ERROR for finding in findings):
+            seen = f"trust {trust.name!r} holds no certificate"
+            findings.append(found("trust-bundle-empty", seen, where=where))
+        return findings
+    anchors = tuple(dict.fromkeys(trust.anchors))
+    authorities = [anchor for anchor in anchors if facts.is_ca(anchor)]
+    findings += _dates(trust, authorities, now=now)
+    for anchor in anchors:
+        findings += _anchor(anchor, where=_where(trust, anchor))
+    findings += _dangling(trust, authorities, for_clients=for_clients, depth=depth)
+    if trust.crls:
+        findings += _crls(trust, authorities, now=now)
+    return findings
+
+
+def _dates(
+    trust: TrustMaterial, authorities: Sequence[x509.Certificate], *, now: datetime
+) -> list[Finding]:
+    usable = [ca for ca in authorities if ca.not_valid_before_utc <= now <= ca.not_valid_after_utc]
+    # One expired CA among good ones breaks its own chains only.
+    severity = Severity.WARNING if usable else Severity.ERROR
+    return [
+        finding
+        for ca in authorities
+        for finding in check_dates(
+            ca, now=now, where=_where(trust, ca), what="CA", severity=severity
+        )
+    ]
+
+
+def _anchor(anchor: x509.Certificate, *, where: Where) -> list[Finding]:
+    findings = check_strength(anchor, where=where, what="CA")
+    if facts.is_ca(anchor):
+        return findings + check_authority(anchor, where=where, what="CA")
+    name = facts.label(anchor)
+    # Self-signed and without any sign of being a leaf: it was meant as a CA.
+    leaf_like = bool(subject_alt_names(anchor)) or facts.extended_key_usages(anchor) is not None
+    if self_signed(anchor) and leaf_like:
+        seen = f"{name} is a self-signed leaf: it vouches for its own holder and nobody else"
+    elif self_signed(anchor):
+        return findings + check_authority(anchor, where=where, what="CA")
+    else:
+        seen = f"{name} is a leaf (issued by '{issuer_text(anchor)}'), not a CA"
+    return [*findings, found("trust-contains-leaf", seen, where=where)]
+
+
+def _dangling(
+    trust: TrustMaterial,
+    authorities: Sequence[x509.Certificate],
+    *,
+    for_clients: bool,
+    depth: int,
+) -> list[Finding]:
+    """Intermediates whose root is missing, and chains inside the bundle longer than `depth`."""
+    findings: list[Finding] = []
+    rooted = trust.raw is not None or any(self_signed(ca) for ca in authorities)
+    for ca in authorities:
+        if self_signed(ca):
+            continue
+        path = build_path(ca, (), trust.all_anchors())
+        if path.anchor is None:
+            top = path.links[-1]
+            seen = (
+                f"trust {trust.name!r} holds the intermediate {facts.label(ca)} but not "
+                f"'{issuer_text(top)}', at which its chain must end"
+            )
+            slug = "client-ca-root-missing" if for_clients else "trust-anchor-wrong"
+            severity = Severity.WARNING if rooted else None
+            fix = f"Add the root '{issuer_text(top)}' to the files of trust {trust.name!r}."
+            findings.append(found(slug, seen, where=_where(trust, ca), severity=severity, fix=fix))
+        elif len(path.links) > depth:
+            seen = (
+                f"a certificate issued by {facts.label(ca)} has {len(path.links)} intermediates "
+                f"above it; the verification depth is {depth}"
+            )
+            findings.append(
+                found(
+                    "verify-depth-too-low", seen, where=_where(trust, ca), severity=Severity.WARNING
+                )
+            )
+    return findings
+
+
+def _crls(
+    trust: TrustMaterial, authorities: Sequence[x509.Certificate], *, now: datetime
+) -> list[Finding]:
+    findings: list[Finding] = []
+    covered: dict[x509.Certificate, list[x509.CertificateRevocationList]] = {}
+    for crl in trust.crls:
+        issuer = name_text(crl.issuer)
+        namesakes = [ca for ca in authorities if ca.subject == crl.issuer]
+        signers = [ca for ca in namesakes if signed_crl(ca, crl)]
+        for signer in signers:
+            covered.setdefault(signer, []).append(crl)
+        if not namesakes:
+            seen = f"the CRL of '{issuer}' belongs to no CA in trust {trust.name!r}"
+            findings.append(found("crl-for-other-ca", seen, where=_where(trust, crl)))
+        elif not signers:
+            seen = f"the CRL of '{issuer}' was not signed by the CA of that name in the bundle"
+            findings.append(found("crl-signature-invalid", seen, where=_where(trust, crl)))
+    for ca in authorities:
+        if ca not in covered:
+            seen = f"there is no CRL of {facts.label(ca)}, and nginx asks for one of every CA"
+            findings.append(found("crl-missing-for-chain", seen, where=_where(trust, ca)))
+        elif not any(_current(crl, now) for crl in covered[ca]):
+            findings.append(_stale(trust, ca, covered[ca], now))
+    return findings
+
+
+def signed_crl(ca: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:
+    """The CRL is this CA's: name and key identifier fit, and the signature verifies."""
+    if crl.issuer != ca.subject:
+        return False
+    wanted, given = authority_key_id(crl), subject_key_id(ca)
+    if wanted is not None and given is not None and wanted != given:
+        return False
+    try:
+        return crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type]
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def _current(crl: x509.CertificateRevocationList, now: datetime) -> bool:
+    end = crl.next_update_utc
+    return crl.last_update_utc <= now and (end is None or now <= end)
+
+
+def _stale(
+    trust: TrustMaterial,
+    ca: x509.Certificate,
+    crls: Sequence[x509.CertificateRevocationList],
+    now: datetime,
+) -> Finding:
+    newest = max(crls, key=lambda crl: crl.last_update_utc)
+    if newest.last_update_utc > now:
+        told = f"is valid from {facts.date(newest.last_update_utc)} on; it is {facts.date(now)} now"
+    else:
+        assert newest.next_update_utc is not None
+        told = f"should have been replaced by {facts.date(newest.next_update_utc)}"
+    return found("crl-expired", f"the CRL of {facts.label(ca)} {told}", where=_where(trust, newest))
+
+
+def _where(
+    trust: TrustMaterial, value: x509.Certificate | x509.CertificateRevocationList | None = None
+) -> Where:
+    if value is not None:
+        return Where(file=trust.file_of(value))
+    return Where(file=", ".join(str(file) for file in trust.files) or None)

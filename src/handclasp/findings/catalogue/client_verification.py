@@ -1,0 +1,634 @@
+"""HC1xx: whether a client is asked for a certificate, and whether the right ones are let in."""
+
+from __future__ import annotations
+
+from handclasp.findings.entry import Entry, Kind, Side
+from handclasp.findings.model import Severity
+from handclasp.findings.references import link, nginx, nginx_advisory, nginx_source, openssl, rfc
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        slug="client-cert-not-sent",
+        code="HC101",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The server insists on a client certificate and the client finished the handshake "
+            "without presenting one."
+        ),
+        fix=(
+            "Give the client its certificate and key: nginx as client needs "
+            "`proxy_ssl_certificate` and `proxy_ssl_certificate_key` (or `grpc_ssl_`) in the "
+            "location, handclasp `identity:` on the egress link, curl `--cert` and `--key`. If it "
+            "has them, look whether a load balancer in between ends the TLS connection, or whether "
+            "the certificate does not fit what the server asks for "
+            "(client-cert-filtered-by-acceptable-cas)."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_verify_client"),
+            rfc(8446, "4.4.2.4"),
+        ),
+        see_also=(
+            "client-cert-filtered-by-acceptable-cas",
+            "client-key-missing",
+            "client-cert-errors-not-logged",
+            "verify-client-not-enabled",
+        ),
+    ),
+    Entry(
+        slug="client-cert-filtered-by-acceptable-cas",
+        code="HC102",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The client owns a certificate but keeps it back, because no CA name or signature "
+            "algorithm in the server's request fits it."
+        ),
+        fix=(
+            "Use a certificate issued under one of the CAs the server lists (`openssl s_client "
+            "-connect HOST:443` prints them as acceptable client certificate CA names), or let the "
+            "server list the right one: nginx sends the subjects of `ssl_client_certificate`, "
+            "never those of `ssl_trusted_certificate`; handclasp: `clients.trust`."
+        ),
+        references=(
+            rfc(8446, "4.4.2.3"),
+            rfc(8446, "4.2.4"),
+            nginx("http_ssl", "ssl_client_certificate"),
+        ),
+        see_also=("server-does-not-trust-client-ca",),
+    ),
+    Entry(
+        slug="client-chain-incomplete",
+        code="HC103",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The client presents its own certificate without the intermediate certificates that "
+            "connect it to a CA the server knows."
+        ),
+        fix=(
+            "Write the leaf first and the intermediates after it into one file (`cat leaf.pem "
+            "intermediate.pem > chain.pem`) and name that file: nginx `proxy_ssl_certificate`, "
+            "handclasp `identities: {NAME: {certificate: chain.pem}}`. The root may be left out."
+        ),
+        references=(
+            rfc(8446, "4.4.2"),
+            nginx("http_proxy", "proxy_ssl_certificate"),
+        ),
+        see_also=(
+            "server-chain-incomplete",
+            "server-does-not-trust-client-ca",
+        ),
+    ),
+    Entry(
+        slug="client-key-missing",
+        code="HC104",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The client was given a certificate but no private key, so it cannot prove that the "
+            "certificate is its own."
+        ),
+        fix=(
+            "Name the key as well: nginx `proxy_ssl_certificate_key`, handclasp `identities: "
+            "{NAME: {key: PATH}}`, curl `--key`."
+        ),
+        references=(
+            nginx("http_proxy", "proxy_ssl_certificate_key"),
+            rfc(8446, "4.4.3"),
+        ),
+        see_also=("key-not-found-in-file",),
+    ),
+    Entry(
+        slug="client-ca-root-missing",
+        code="HC105",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.SERVER}),
+        meaning=(
+            "The file of CAs that the server accepts holds an intermediate CA only, and nginx "
+            "accepts a chain only if it ends at a self-signed root that is in the file."
+        ),
+        fix=(
+            "Append the root certificate: nginx `ssl_client_certificate` with root and "
+            "intermediates, handclasp `trust: {NAME: {certificates: [root.pem, "
+            "intermediate.pem]}}`."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_client_certificate"),
+            openssl("man1/openssl-verification-options"),
+        ),
+        see_also=(
+            "server-does-not-trust-client-ca",
+            "client-ca-missing",
+        ),
+    ),
+    Entry(
+        slug="server-does-not-trust-client-ca",
+        code="HC106",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.SERVER}),
+        meaning=(
+            "The server does not know the CA that issued the client's certificate and refuses it "
+            "(alert unknown_ca, or in nginx a 400 with verify error 18 to 21)."
+        ),
+        fix=(
+            "Add the root of the client's CA to the server's list (nginx `ssl_client_certificate`, "
+            "handclasp `clients.trust`), or have the client's certificate issued by a CA that is "
+            "on it."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_client_certificate"),
+            rfc(8446, "6.2"),
+            openssl("man3/X509_STORE_CTX_get_error"),
+        ),
+        see_also=(
+            "trust-anchor-wrong",
+            "client-ca-public-bundle",
+            "leaf-and-ca-same-subject",
+        ),
+    ),
+    Entry(
+        slug="verify-depth-too-low",
+        code="HC107",
+        kinds=frozenset({Kind.CAUSE, Kind.RULE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CONFIG}),
+        meaning=(
+            "The certificate chain has more intermediate CAs between the leaf and the root than "
+            "the configured verification depth admits."
+        ),
+        fix=(
+            "Raise the depth to at least the number of intermediates: nginx `ssl_verify_depth 4` "
+            "for clients, `proxy_ssl_verify_depth 4` for upstreams (default 1); handclasp "
+            "`clients.depth` and `verify.depth`."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_verify_depth"),
+            nginx("http_proxy", "proxy_ssl_verify_depth"),
+            openssl("man3/SSL_CTX_set_verify"),
+        ),
+    ),
+    Entry(
+        slug="post-handshake-auth-unsupported",
+        code="HC108",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The server finishes the TLS 1.3 handshake first and asks for a client certificate "
+            "afterwards, and the client does not support that."
+        ),
+        fix=(
+            "Let the server ask during the handshake (Apache: `SSLVerifyClient` for the whole "
+            "virtual host, not in a directory), or switch the client on where it can (Python: "
+            "`SSLContext.post_handshake_auth = True`). nginx as client never answers such a "
+            "request: for that upstream use `proxy_ssl_protocols TLSv1.2`, handclasp `tls: "
+            "{protocols: [TLSv1.2]}`."
+        ),
+        references=(
+            rfc(8446, "4.6.2"),
+            rfc(8740),
+        ),
+    ),
+    Entry(
+        slug="cross-vhost-session-resumption",
+        code="HC109",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.SERVER}),
+        meaning=(
+            "A TLS session that was set up at one virtual host is resumed at another one that "
+            "verifies clients differently, which lets a client in unverified (CVE-2025-23419) or, "
+            "on a mended server, ends in a refusal."
+        ),
+        fix=(
+            "Update nginx to 1.26.3, 1.27.4 or later (1.29.2 for clients that resume across "
+            "names), and switch resumption off where client certificates count: "
+            "`ssl_session_tickets off; ssl_session_cache off;`. handclasp renders this unless "
+            "`session_reuse: true` is set."
+        ),
+        references=(
+            nginx_advisory("CVE-2025-23419"),
+            nginx("http_ssl", "ssl_session_cache"),
+            rfc(8446, "4.6.1"),
+        ),
+        see_also=(
+            "session-cache-shared-across-client-cas",
+            "session-cache-resumption-fault",
+            "session-id-context-unset",
+        ),
+    ),
+    Entry(
+        slug="session-id-context-unset",
+        code="HC110",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.SERVER}),
+        meaning=(
+            "A server built on OpenSSL verifies clients and lets them resume sessions, but never "
+            "named the context in which a session is valid, so resumption fails."
+        ),
+        fix=(
+            "Call `SSL_CTX_set_session_id_context` in the server program, or switch resumption off "
+            "there (`SSL_SESS_CACHE_OFF` and `SSL_OP_NO_TICKET`). nginx sets the context by "
+            "itself."
+        ),
+        references=(openssl("man3/SSL_CTX_set_session_id_context"),),
+        see_also=("session-cache-resumption-fault",),
+    ),
+    Entry(
+        slug="spiffe-san-mismatch",
+        code="HC111",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The peer's certificate is valid but carries another SPIFFE id, often of another trust "
+            "domain, than the one that is expected."
+        ),
+        fix=(
+            "Compare the URI in the certificate (`openssl x509 -noout -ext subjectAltName -in "
+            "cert.pem`) with the rule; correct the expected id (handclasp `clients.allow: "
+            '["spiffe://DOMAIN/PATH"]`) or have the workload registered under the right one.'
+        ),
+        references=(
+            link(
+                "SPIFFE X.509-SVID, section 2",
+                "https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md",
+            ),
+            rfc(5280, "4.2.1.6"),
+        ),
+        see_also=("hostname-not-in-san",),
+    ),
+    Entry(
+        slug="misdirected-request",
+        code="HC112",
+        kinds=frozenset({Kind.CAUSE}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT}),
+        meaning=(
+            "The request names another host in its Host header than the one the TLS connection was "
+            "opened for, and the server answers 421 Misdirected Request."
+        ),
+        fix=(
+            "Ask for the same name in TLS and in HTTP: nginx as client `proxy_ssl_server_name on;` "
+            "with `proxy_ssl_name` and `proxy_set_header Host` of one value; handclasp does that "
+            "unless `host: preserve` is set. Clients of an ingress link must do the same while "
+            "`host_must_match_sni` is on. An egress link of handclasp answers 421 to a Host it was "
+            "not told of: add it to `accept_hosts`. HTTP/2 clients that reuse a connection for a "
+            "second name need a certificate per name."
+        ),
+        references=(
+            rfc(9110, "15.5.20"),
+            nginx_source("src/http/ngx_http_request.c"),
+        ),
+        see_also=(
+            "host-routing-across-client-cas",
+            "upstream-sni-not-sent",
+            "dns-rebinding-hosts",
+        ),
+    ),
+    Entry(
+        slug="authz-missing-dn-check",
+        code="HC120",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.WARNING,
+        meaning=(
+            "A location meant for certain certificate holders admits everybody who holds any "
+            "certificate of the same CA, because nothing looks at who the client is."
+        ),
+        fix=(
+            "Compare the subject in a map with exact values and refuse the rest: `map "
+            '$ssl_client_s_dn $known_client { default 0; "CN=svc-b,O=Example" 1; }` and `if '
+            '($known_client = 0) { return 403; }`; handclasp: `clients.allow: ["cn:svc-b"]`.'
+        ),
+        references=(
+            nginx("http_ssl", "var_ssl_client_s_dn"),
+            nginx("http_map", "map"),
+        ),
+        see_also=(
+            "allow-any",
+            "dn-regex-unanchored",
+            "check-has-no-effect",
+        ),
+    ),
+    Entry(
+        slug="check-has-no-effect",
+        code="HC121",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The configuration looks at the client's identity, but whatever the outcome the "
+            "request goes on: the block is empty, the test is inverted or its result is "
+            "overwritten."
+        ),
+        fix=(
+            "Make the test end the request: `if ($ssl_client_verify != SUCCESS) { return 403; }`, "
+            "with `return` as the only directive in the block; handclasp writes its own checks "
+            "from `clients.allow`."
+        ),
+        references=(
+            nginx("http_rewrite", "if"),
+            nginx("http_rewrite", "return"),
+        ),
+        see_also=("verify-result-not-checked",),
+    ),
+    Entry(
+        slug="client-ca-is-server-cert",
+        code="HC122",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The server's own certificate is configured as the CA for client certificates, so no "
+            "client's certificate can be traced to it."
+        ),
+        fix=(
+            "Name the file with the CA that issues the client certificates in "
+            "`ssl_client_certificate`; handclasp: `clients.trust`."
+        ),
+        references=(nginx("http_ssl", "ssl_client_certificate"),),
+        see_also=(
+            "client-ca-missing",
+            "trust-contains-leaf",
+        ),
+    ),
+    Entry(
+        slug="client-ca-missing",
+        code="HC123",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Client certificates are to be verified, but no CA is named against which they could "
+            "be verified."
+        ),
+        fix=(
+            "Set `ssl_client_certificate /path/ca.pem;` beside `ssl_verify_client` (from nginx "
+            "1.27.2 `ssl_trusted_certificate` alone is enough); handclasp: `clients.trust`."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_client_certificate"),
+            nginx("http_ssl", "ssl_verify_client"),
+        ),
+        see_also=("trust-anchor-not-configured",),
+    ),
+    Entry(
+        slug="client-ca-public-bundle",
+        code="HC124",
+        kinds=frozenset({Kind.RULE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The public CAs of the operating system decide which clients are let in, so anybody "
+            "who can buy or obtain a certificate for any name at all is accepted."
+        ),
+        fix=(
+            "Name only the CA that issues your clients' certificates: nginx "
+            "`ssl_client_certificate /path/own-ca.pem`, handclasp `clients.trust` with a trust "
+            "made of `certificates:`; `public: system` is for egress."
+        ),
+        references=(nginx("http_ssl", "ssl_client_certificate"),),
+        see_also=("client-auth-eku-public-ca",),
+    ),
+    Entry(
+        slug="client-cert-errors-not-logged",
+        code="HC125",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.INFO,
+        meaning=(
+            "nginx writes the reason why it refused a client certificate at log level info, and "
+            "the error log in force here drops that level."
+        ),
+        fix=(
+            "Set `error_log /path/error.log info;` in the servers that verify clients (and in the "
+            "default server, whose log counts when no name was sent); handclasp renders this."
+        ),
+        references=(
+            nginx("core", "error_log"),
+            nginx_source("src/http/ngx_http_request.c"),
+        ),
+    ),
+    Entry(
+        slug="default-server-without-verification",
+        code="HC126",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The default server of this address does not verify clients although another server of "
+            "the same address does, and both lead to the same backend, so a client that sends no "
+            "name or an unknown one walks around the check."
+        ),
+        fix=(
+            "Make the default server refuse: `server { listen 443 ssl default_server; "
+            "ssl_reject_handshake on; }` (nginx 1.19.4; before that a server with a dummy "
+            "certificate and `return 444`); handclasp renders one for every address."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_reject_handshake"),
+            link(
+                "nginx, how a request is processed",
+                "https://nginx.org/en/docs/http/request_processing.html",
+            ),
+        ),
+        see_also=(
+            "no-rejecting-default-server",
+            "host-routing-across-client-cas",
+        ),
+    ),
+    Entry(
+        slug="dn-regex-unanchored",
+        code="HC127",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The client's subject is compared with a pattern that may match anywhere, so other "
+            "subjects that merely contain the text are accepted too."
+        ),
+        fix=(
+            "Compare whole subjects exactly in a `map`, or anchor the pattern at both ends and "
+            "escape dots: `~^CN=svc-b,O=Example$`; handclasp: `clients.allow` compares exactly."
+        ),
+        references=(
+            nginx("http_map", "map"),
+            nginx("http_ssl", "var_ssl_client_s_dn"),
+            rfc(2253),
+        ),
+    ),
+    Entry(
+        slug="early-data-with-client-certs",
+        code="HC128",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.WARNING,
+        meaning=(
+            "The server accepts data sent before the handshake is complete, which an eavesdropper "
+            "can record and send again, and it would be counted as the certified client's request."
+        ),
+        fix=(
+            "Remove `ssl_early_data on` from servers that verify clients; handclasp never renders "
+            "it."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_early_data"),
+            rfc(8446, "8"),
+            rfc(8470),
+        ),
+    ),
+    Entry(
+        slug="host-routing-across-client-cas",
+        code="HC129",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The Host header chooses between servers or tenants that trust different client CAs on "
+            "one address, so a client admitted under one CA can reach what belongs to the other."
+        ),
+        fix=(
+            "Refuse requests whose Host is not the name of the handshake (`if ($ssl_server_name != "
+            "$host) { return 421; }`), let the default server reject absent names "
+            "(`ssl_reject_handshake on`), and prefer one client CA per address; handclasp renders "
+            "the first two."
+        ),
+        references=(
+            nginx("http_ssl", "var_ssl_server_name"),
+            nginx_source("src/http/ngx_http_request.c"),
+        ),
+    ),
+    Entry(
+        slug="no-rejecting-default-server",
+        code="HC130",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.WARNING,
+        meaning=(
+            "Several servers that verify clients share an address and none of them rejects "
+            "connections that name no server or an unknown one, so such connections fall to "
+            "whichever server comes first."
+        ),
+        fix=(
+            "Add `server { listen 443 ssl default_server; ssl_reject_handshake on; }` (nginx "
+            "1.19.4); handclasp renders one for every address."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_reject_handshake"),
+            nginx("http_core", "listen"),
+        ),
+    ),
+    Entry(
+        slug="session-cache-shared-across-client-cas",
+        code="HC131",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Servers that trust different client CAs share a TLS session cache or ticket keys, so "
+            "on nginx 1.11.4 to 1.27.3 a session accepted by one can be resumed at the other "
+            "(CVE-2025-23419)."
+        ),
+        fix=(
+            "Update to 1.26.3 or 1.27.4, and give each such server its own cache name or none: "
+            "`ssl_session_tickets off; ssl_session_cache off;`; handclasp renders the latter by "
+            "default."
+        ),
+        references=(
+            nginx_advisory("CVE-2025-23419"),
+            nginx("http_ssl", "ssl_session_cache"),
+            nginx("http_ssl", "ssl_session_tickets"),
+        ),
+        see_also=("nginx-vulnerable",),
+    ),
+    Entry(
+        slug="verify-client-not-enabled",
+        code="HC132",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "A CA for client certificates is configured, but the server never asks a client for "
+            "one, so everybody is let in."
+        ),
+        fix=(
+            "Add `ssl_verify_client on;` beside `ssl_client_certificate`; handclasp: an ingress "
+            "link verifies by default (`clients.verify: required`)."
+        ),
+        references=(nginx("http_ssl", "ssl_verify_client"),),
+        see_also=("client-ca-missing",),
+    ),
+    Entry(
+        slug="verify-result-not-checked",
+        code="HC133",
+        kinds=frozenset({Kind.RULE}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Client certificates are asked for but optional, and nothing in nginx looks at the "
+            "result, so clients without a certificate or with an unverified one pass."
+        ),
+        fix=(
+            "Set `ssl_verify_client on;`, or refuse by hand where it matters: `if "
+            "($ssl_client_verify != SUCCESS) { return 403; }`; handclasp: `clients.verify: "
+            "required`."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_verify_client"),
+            nginx("http_ssl", "var_ssl_client_verify"),
+        ),
+        see_also=(
+            "optional-without-decision",
+            "authz-missing-dn-check",
+        ),
+    ),
+    Entry(
+        slug="allow-missing",
+        code="HC150",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning="An ingress link does not say which verified clients may use it.",
+        fix=(
+            'List them under `clients.allow`, for instance `["cn:svc-b"]`, or write `allow: any` '
+            "if every certificate of that CA shall be admitted."
+        ),
+        see_also=(
+            "allow-any",
+            "authz-missing-dn-check",
+        ),
+    ),
+    Entry(
+        slug="allow-any",
+        code="HC151",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.INFO,
+        meaning=(
+            "Every holder of a certificate issued under the trusted CA may use this link, whoever "
+            "it is."
+        ),
+        fix="Keep it if that is meant; otherwise list the clients under `clients.allow`.",
+    ),
+    Entry(
+        slug="optional-without-decision",
+        code="HC152",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Client certificates are optional on this link and nothing after nginx is told to "
+            "decide about clients that have none."
+        ),
+        fix=(
+            "Set `clients.verify: required`, or hand the result on with `forward: [x-client-cert]` "
+            "to a backend that refuses what was not verified."
+        ),
+    ),
+    Entry(
+        slug="needs-authorizer",
+        code="HC153",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "This allow rule or header dialect needs the authorizer, which this version of "
+            "handclasp does not have yet."
+        ),
+        fix=(
+            "Use `any`, `cn:` or `dn:` in `clients.allow` and the dialects `x-client-cert` or "
+            "`x-ssl-cert` in `forward`."
+        ),
+    ),
+)

@@ -1,0 +1,180 @@
+"""Reading certificate and key files with care, and writing keys so that nobody else could ever
+read them (edge: the file system).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shlex
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from handclasp.certs.read import LIMIT
+from handclasp.findings import Finding, Severity, Where, found
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Beyond 0640: group write or execute, anything for others.
+_TOO_WIDE = 0o037
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRead:
+    """What came of reading a file: its bytes, or the finding that says why there are none.
+
+    `mode` are the permission bits and `owner` the user id of the file itself, links followed, taken
+    from the very descriptor that was read.
+    """
+
+    path: Path
+    data: bytes | None = field(default=None, repr=False)
+    mode: int | None = None
+    owner: int | None = None
+    problem: Finding | None = None
+
+
+def read_file(path: Path, *, unreadable: str = "certificate-unreadable") -> FileRead:
+    """Read at most 10 MiB of a regular file, links followed.
+
+    `unreadable` is the slug for what is neither missing, forbidden nor a directory: too large, a
+    device, an input/output error.
+    """
+    where = Where(file=str(path))
+    try:
+        # Non-blocking: opening a FIFO that nobody writes to must not hang the agent.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            problem = _unsuitable(status, where, unreadable)
+            data = None if problem else stream.read(LIMIT + 1)
+    except OSError as error:
+        return FileRead(path=path, problem=_explained(path, error, where, unreadable))
+    except ValueError:  # a NUL character in the path
+        problem = found("file-not-found", "the path holds a NUL character", where=where)
+        return FileRead(path=path, problem=problem)
+    if data is not None and len(data) > LIMIT:
+        problem = found(unreadable, f"it is larger than {LIMIT // 2**20} MiB", where=where)
+        data = None
+    return FileRead(
+        path=path,
+        data=data,
+        mode=stat.S_IMODE(status.st_mode),
+        owner=status.st_uid,
+        problem=problem,
+    )
+
+
+def check_key_file(read: FileRead, *, allow_wide_mode: bool = False) -> list[Finding]:
+    """Mode and owner of a file that holds a private key: at most 0640, root's or our own."""
+    findings: list[Finding] = []
+    where = Where(file=str(read.path))
+    quoted = shlex.quote(str(read.path))
+    if read.mode is not None and read.mode & _TOO_WIDE:
+        who = "everybody" if read.mode & 0o007 else "the group"
+        does = "read" if read.mode & 0o044 == read.mode & _TOO_WIDE else "change or read"
+        seen = f"the private key file has mode {read.mode:04o}: {who} may {does} it"
+        findings.append(
+            found(
+                "key-file-mode-too-wide",
+                seen,
+                where=where,
+                fix=f"Run: chmod {'0640' if read.mode & 0o040 and who != 'everybody' else '0600'} "
+                f"{quoted}",
+                severity=Severity.WARNING if allow_wide_mode else None,
+            )
+        )
+    ours = os.geteuid()
+    if read.owner is not None and read.owner not in (0, ours):
+        seen = f"the private key file belongs to user id {read.owner}, handclasp runs as {ours}"
+        fix = f"Run as root: chown {ours} {quoted}"
+        findings.append(found("key-file-owner-odd", seen, where=where, fix=fix))
+    return findings
+
+
+def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Create a file that must not exist yet, with `mode` in force before the first byte is written.
+
+    The umask plays no part. Raises FileExistsError (a dangling link counts as existing) or another
+    OSError; nothing half-written is left behind then.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600 & mode)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            os.fchmod(stream.fileno(), mode)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[stream.write(rest) :]
+            os.fsync(stream.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Put a new file in the place of `path` (or of nothing) in one step.
+
+    A reader sees the old file or the new one, whole. A link at `path` is replaced, not followed.
+    nginx 1.27.4 and later recognises a changed file by inode and whole seconds, so files are never
+    rewritten in place. Raises OSError; then `path` is as it was.
+    """
+    # Cut: a name may have 255 bytes, and ours must not be longer than what it replaces allows.
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    write_private(temporary, data, mode)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names created or renamed in `path` survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unsuitable(status: os.stat_result, where: Where, unreadable: str) -> Finding | None:
+    if stat.S_ISREG(status.st_mode):
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return found("path-is-directory", "the path is a directory", where=where)
+    return found(unreadable, "it is a pipe or a device, not a regular file", where=where)
+
+
+def _explained(path: Path, error: OSError, where: Where, unreadable: str) -> Finding:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+        seen = "there is no such file"
+        with contextlib.suppress(OSError):
+            seen = f"it is a link to {path.readlink()}, which does not exist"
+        return found("file-not-found", seen, where=where)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        shut = _shut_directory(path)
+        barrier = f"directory {shut} may not be entered" if shut else "the file may not be read"
+        seen = f"permission denied: {barrier} by user id {os.geteuid()}"
+        return found("permission-denied", seen, where=where)
+    if error.errno == errno.ELOOP:
+        return found("file-not-found", "it is a link that leads back to itself", where=where)
+    return found(unreadable, f"it cannot be read: {error.strerror}", where=where)
+
+
+def _shut_directory(path: Path) -> Path | None:
+    for parent in reversed(path.parents):
+        if not os.access(parent, os.X_OK, effective_ids=True):
+            return parent
+    return None

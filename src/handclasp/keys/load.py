@@ -1,0 +1,263 @@
+"""Identities and trust bundles from the files a spec names (edge).
+
+Nothing is raised for bad input: what comes back has findings, so that all problems of a spec can
+be told at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from handclasp.certs import facts
+from handclasp.certs.chain import Ordered, order
+from handclasp.certs.contents import Contents
+from handclasp.certs.material import IdentityMaterial, TrustMaterial
+from handclasp.certs.private_keys import FoundKey, spki
+from handclasp.certs.read import read_objects
+from handclasp.errors import UsageError
+from handclasp.findings import Finding, Severity, Where, found
+from handclasp.keys.files import FileRead, check_key_file, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from handclasp.keys.secret import SecretSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file that was read and what is in it; no contents when it could not be read."""
+
+    read: FileRead
+    contents: Contents
+
+    @property
+    def path(self) -> Path:
+        return self.read.path
+
+    @property
+    def where(self) -> Where:
+        return Where(file=str(self.read.path))
+
+    def findings(self, *, keys_wanted: bool) -> list[Finding]:
+        """Reading problems; those of keys only where keys are looked for in this file."""
+        if self.read.problem is not None:
+            return [self.read.problem]
+        skipped = (
+            []
+            if keys_wanted
+            else [key.problem for key in self.contents.keys if key.form != "pkcs12"]
+        )
+        return [finding for finding in self.contents.findings if finding not in skipped]
+
+
+def load_identity(
+    name: str,
+    *,
+    certificate: Path,
+    key: Path | None = None,
+    password: SecretSource | None = None,
+    allow_wide_mode: bool = False,
+) -> IdentityMaterial:
+    """An identity: leaf, chain in order, and decrypted key.
+
+    `certificate` may be PEM, DER, PKCS#7 or PKCS#12; without `key` the key is looked for in it.
+    `allow_wide_mode` turns the error about a key file that others may read into a warning.
+    """
+    secret, no_secret = _password(password)
+    certificate_file = _open(certificate, secret, unreadable="certificate-unreadable")
+    separate = key is not None and key != certificate
+    key_file = _open(key, secret, unreadable="key-unreadable") if separate and key else None
+    holder = key_file or certificate_file
+
+    findings = certificate_file.findings(keys_wanted=key_file is None)
+    if key_file is not None:
+        findings += key_file.findings(keys_wanted=True)
+    findings += _missing_certificate(certificate_file, key_file)
+    chosen, refusals = _choose_key(holder, certificate_file)
+    findings = [finding for finding in findings if finding not in refusals.dropped]
+    findings += refusals.added
+    if no_secret is not None and chosen is None:
+        findings = [_with_reason(finding, no_secret) for finding in findings]
+    for file in (certificate_file, key_file):
+        if file is not None and file.contents.keys:
+            findings += check_key_file(file.read, allow_wide_mode=allow_wide_mode)
+
+    private_key = chosen.key if chosen else None
+    public = private_key.reveal().public_key() if private_key else None
+    ordered = order(certificate_file.contents.certificates, key=public)
+    if ordered is not None:
+        findings += _order_findings(ordered, certificate_file)
+    return IdentityMaterial(
+        name=name,
+        certificate_file=certificate,
+        key_file=holder.path,
+        leaf=ordered.leaf if ordered else None,
+        chain=ordered.chain if ordered else (),
+        root=ordered.root if ordered else None,
+        unlinked=ordered.unlinked if ordered else (),
+        key=private_key,
+        encrypted=chosen.encrypted if chosen else False,
+        key_mode=holder.read.mode,
+        findings=tuple(dict.fromkeys(findings)),
+    )
+
+
+def _open(path: Path, secret: bytes | None, *, unreadable: str) -> _File:
+    read = read_file(path, unreadable=unreadable)
+    if read.data is None:
+        return _File(read=read, contents=Contents(str(path), "unknown"))
+    return _File(read=read, contents=read_objects(read.data, source=str(path), password=secret))
+
+
+def _password(source: SecretSource | None) -> tuple[bytes | None, str | None]:
+    # A password that cannot be had matters only if something turns out to need it.
+    if source is None:
+        return None, None
+    try:
+        return source.read().reveal(), None
+    except UsageError as error:
+        return None, error.message
+
+
+_NEED_PASSWORD = ("key-encrypted-no-passphrase", "keystore-wrong-password")
+
+
+def _with_reason(finding: Finding, reason: str) -> Finding:
+    if finding.slug not in _NEED_PASSWORD:
+        return finding
+    return found(finding.slug, f"{finding.seen}: {reason}", where=finding.where)
+
+
+def _missing_certificate(certificate: _File, key: _File | None) -> list[Finding]:
+    contents = certificate.contents
+    if contents.certificates or certificate.read.data is None:
+        return []
+    if key is not None and contents.keys and key.contents.certificates:
+        seen = f"it holds a private key, and the key file {key.path} holds a certificate"
+        return [found("cert-key-swapped", seen, where=certificate.where)]
+    if contents.csrs:
+        return [found("csr-given-as-cert", "it holds a signing request", where=certificate.where)]
+    if any(finding.severity is Severity.ERROR for finding in contents.findings):
+        return []
+    held = "a private key" if contents.keys else "a CRL" if contents.crls else "other objects"
+    seen = f"it holds {held} and no certificate"
+    return [found("certificate-unreadable", seen, where=certificate.where)]
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyFindings:
+    added: tuple[Finding, ...] = ()
+    dropped: tuple[Finding, ...] = ()
+
+
+def _choose_key(holder: _File, certificate: _File) -> tuple[FoundKey | None, _KeyFindings]:
+    """The key that fits a certificate, else the only one there is."""
+    keys = holder.contents.keys
+    usable = [key for key in keys if key.key is not None]
+    issued_for = {spki(cert.public_key()) for cert in certificate.contents.certificates}
+    for key in usable:
+        if key.key is not None and spki(key.key.reveal().public_key()) in issued_for:
+            others = tuple(other.problem for other in keys if other.problem is not None)
+            return key, _KeyFindings(dropped=others)
+    if len(usable) > 1:
+        seen = f"it holds {len(usable)} private keys and none of them fits a certificate"
+        finding = found("several-keys-in-file", seen, where=holder.where)
+        return None, _KeyFindings(added=(finding,))
+    if usable:
+        return usable[0], _KeyFindings()
+    return None, _KeyFindings(added=_no_key(holder, certificate))
+
+
+def _no_key(holder: _File, certificate: _File) -> tuple[Finding, ...]:
+    contents = holder.contents
+    if holder.read.data is None or contents.keys:
+        return ()  # said already
+    if holder is not certificate and contents.certificates and certificate.contents.keys:
+        return ()  # cert-key-swapped says it
+    if any(finding.severity is Severity.ERROR for finding in contents.findings):
+        return ()
+    if holder is certificate:
+        seen = "it holds no private key, and no key file is named"
+        fix = "Name the file with the private key under `key:`."
+        return (found("key-not-found-in-file", seen, where=holder.where, fix=fix),)
+    held = "a certificate" if contents.certificates else "other objects"
+    seen = f"it holds {held} and no private key"
+    return (found("key-not-found-in-file", seen, where=holder.where),)
+
+
+def _order_findings(ordered: Ordered, file: _File) -> list[Finding]:
+    # PKCS#7 is a set and PKCS#12 a bag: their order says nothing.
+    if ordered.in_order or file.contents.format in ("pkcs7", "pkcs12"):
+        return []
+    first = file.contents.certificates[0]
+    expected = (ordered.leaf, *ordered.chain)
+    names = ", ".join(facts.label(certificate) for certificate in expected)
+    seen = f"the file starts with {facts.label(first)}"
+    if first == ordered.leaf:
+        seen = "the certificates of the chain are not in order"
+    return [
+        found(
+            "chain-order-wrong",
+            f"{seen}; handclasp serves {names}, other programs take the order of the file",
+            where=file.where,
+            severity=Severity.WARNING,
+        )
+    ]
+
+
+def load_trust(
+    name: str,
+    *,
+    certificates: Sequence[Path] = (),
+    crls: Sequence[Path] = (),
+    public: Literal["system"] | None = None,
+) -> TrustMaterial:
+    """A trust bundle: every certificate of `certificates`, every CRL of both lists of files.
+
+    `public="system"` adds the bundle of the operating system as bytes, unparsed.
+    """
+    from handclasp.keys.system_trust import read_system_bundle
+
+    findings: list[Finding] = []
+    anchor_files = [_open(path, None, unreadable="certificate-unreadable") for path in certificates]
+    crl_files = [_open(path, None, unreadable="certificate-unreadable") for path in crls]
+    for file in anchor_files:
+        findings += _anchor_file_findings(file)
+    for file in crl_files:
+        findings += file.findings(keys_wanted=False)
+        if not file.contents.crls and not findings and file.read.data is not None:
+            seen = "it holds no revocation list"
+            fix = "Name the CRL of the CA, as PEM or DER, under `crl:`."
+            findings.append(found("certificate-unreadable", seen, where=file.where, fix=fix))
+    raw, raw_path = None, None
+    if public == "system":
+        raw, raw_path, problem = read_system_bundle()
+        findings += [problem] if problem else []
+    anchors = {cert: file.path for file in anchor_files for cert in file.contents.certificates}
+    lists = {crl: file.path for file in (*anchor_files, *crl_files) for crl in file.contents.crls}
+    return TrustMaterial(
+        name=name,
+        files=(*certificates, *crls, *((raw_path,) if raw_path else ())),
+        anchors=tuple(anchors),
+        anchor_files=tuple(anchors.values()),
+        crls=tuple(lists),
+        crl_files=tuple(lists.values()),
+        findings=tuple(dict.fromkeys(findings)),
+        public=public is not None,
+        raw=raw,
+    )
+
+
+def _anchor_file_findings(file: _File) -> list[Finding]:
+    if file.read.data is not None and not file.read.data.strip():
+        return [found("trust-bundle-empty", "the file is empty", where=file.where)]
+    findings = file.findings(keys_wanted=False)
+    if file.contents.certificates or file.contents.crls or file.read.data is None:
+        return findings
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        return findings
+    seen = "the file holds no certificate"
+    return [*findings, found("trust-bundle-empty", seen, where=file.where)]

@@ -1,0 +1,68 @@
+"""Where everything lies below the state directory. Pure: names only, nothing is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+REJECT_IDENTITY = "reject.internal"
+"""Self-signed certificate for default servers of builds without ssl_reject_handshake. The dot keeps it
+apart from identities of a spec, whose names have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names below one state directory (docs/architecture.md)."""
+
+    root: PurePosixPath
+
+    @property
+    def generations(self) -> PurePosixPath:
+        """One directory per plan, and `current`."""
+        return self.root / "generation"
+
+    @property
+    def configuration(self) -> PurePosixPath:
+        """What nginx is started with; a reload follows the link anew."""
+        return self.generations / "current" / "nginx.conf"
+
+    @property
+    def prefix(self) -> PurePosixPath:
+        """nginx's prefix: pid, logs, temporary files."""
+        return self.root / "nginx"
+
+    @property
+    def pid(self) -> PurePosixPath:
+        """The master's pid file."""
+        return self.prefix / "nginx.pid"
+
+    @property
+    def error_log(self) -> PurePosixPath:
+        """nginx's error log, at level info."""
+        return self.prefix / "logs" / "error.log"
+
+    @property
+    def access_log(self) -> PurePosixPath:
+        """nginx's access log."""
+        return self.prefix / "logs" / "access.log"
+
+    @property
+    def temporary(self) -> PurePosixPath:
+        """Directory of nginx's temporary files."""
+        return self.prefix / "temp"
+
+    @property
+    def run(self) -> PurePosixPath:
+        """Sockets of the agent."""
+        return self.root / "run"
+
+    def identity(self, name: str, version: str = "current") -> PurePosixPath:
+        """Directory of cert.pem, key.pem and the empty `root`."""
+        return self.root / "identities" / name / version
+
+    def trust(self, name: str, version: str = "current") -> PurePosixPath:
+        """Directory of ca.pem and, with revocation lists, crl.pem."""
+        return self.root / "trust" / name / version

@@ -1,0 +1,243 @@
+"""Deciding ingress links: addresses with their rejecting default servers, and one server per link."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from handclasp.backend.dialects import DIALECTS, Field
+from handclasp.findings import found
+from handclasp.nginx.features import Feature
+from handclasp.nginx.parts import (
+    ForwardedHeader,
+    IngressServer,
+    Original,
+    TlsListener,
+    UpstreamTls,
+)
+from handclasp.nginx.plan_upstreams import (
+    add_upstream,
+    limit_settings,
+    pool_settings,
+    servers_of,
+    timeout_settings,
+)
+from handclasp.nginx.tls_profiles import TlsSettings, tls_settings
+
+if TYPE_CHECKING:
+    from handclasp.nginx.plan import Draft, Inputs
+    from handclasp.spec import links
+    from handclasp.spec.values import ListenAddress
+
+_SILENT_STREAM = timedelta(hours=1)
+_BODY_LIMIT = 16 * 1024 * 1024
+VARIABLES: dict[Field, str] = {
+    Field.CERTIFICATE: "$ssl_client_escaped_cert",
+    Field.VERIFY: "$ssl_client_verify",
+    Field.SUBJECT: "$ssl_client_s_dn",
+    Field.ISSUER: "$ssl_client_i_dn",
+    Field.SERIAL: "$ssl_client_serial",
+    Field.FINGERPRINT: "$ssl_client_fingerprint",
+    Field.NOT_AFTER: "$ssl_client_v_end",
+}
+
+
+def plan_ingress(
+    inputs: Inputs, draft: Draft
+) -> tuple[tuple[IngressServer, ...], tuple[TlsListener, ...]]:
+    """The parts of all ingress links and the addresses they share."""
+    links_ = inputs.loaded.spec.ingress
+    servers = tuple(_server(link, index, inputs, draft) for index, link in enumerate(links_))
+    return servers, _listeners(servers, inputs, draft)
+
+
+def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -> IngressServer:
+    grpc = link.backend.scheme in ("grpc", "grpcs")
+    _check_build(link, index, inputs, draft)
+    draft.server_uses.setdefault(link.identity, []).extend(link.server_names)
+    lookup = (
+        link.rotation == "auto"
+        and inputs.machine.workers_may_read_keys
+        and inputs.facts.has(Feature.SERVER_CERTIFICATE_VARIABLES)
+    )
+    if lookup:
+        draft.lookups.add(link.identity)
+    trust = inputs.material.trust.get(link.clients.trust)
+    backend, backend_host = _backend(link, index, inputs, draft)
+    real_ip = link.real_ip
+    return IngressServer(
+        link=link.name,
+        listen=tuple(link.listen),
+        server_names=tuple(link.server_names),
+        identity=link.identity,
+        lookup=lookup,
+        trust=link.clients.trust,
+        crl=bool(trust and trust.crl_pem()),
+        verify=link.clients.verify,
+        depth=link.clients.depth,
+        allow=tuple(link.clients.allow),
+        backend=backend,
+        backend_host=backend_host,
+        grpc=grpc,
+        headers=_headers(link),
+        original=_original(link),
+        host_must_match_sni=link.host_must_match_sni,
+        http2=link.http2 or grpc,
+        real_ip_header="proxy_protocol"
+        if link.proxy_protocol
+        else (real_ip.header if real_ip else None),
+        real_ip_from=tuple(str(network) for network in (link.proxy_protocol or real_ip).trusted)
+        if (link.proxy_protocol or real_ip)
+        else (),
+        settings=tls_settings(link.tls or inputs.loaded.spec.tls),
+        session_reuse=_session_reuse(link, inputs),
+        session_lifetime=link.session_lifetime,
+        buffering=link.buffering,
+        timeouts=timeout_settings(link.timeouts, grpc=grpc, streaming=_SILENT_STREAM),
+        limits=limit_settings(link.limits, body=0 if grpc else _BODY_LIMIT),
+        connection_age=link.connection_age,
+        health=link.health.listen if link.health else None,
+        redirect=link.redirect.listen if link.redirect else None,
+    )
+
+
+def _session_reuse(link: links.IngressLink, inputs: Inputs) -> bool:
+    """Before 1.23.2 TLS 1.3 sessions renew for ever, past expiry and revocation: no resumption there."""
+    return link.session_reuse and inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT)
+
+
+def _backend(
+    link: links.IngressLink, index: int, inputs: Inputs, draft: Draft
+) -> tuple[str, str | None]:
+    url, tls = link.backend, link.backend_tls
+    servers = servers_of(url, None, inputs, draft)
+    if not servers:
+        draft.findings.append(
+            found(
+                "upstream-unresolvable",
+                f"the backend {url.host} of link {link.name} cannot be resolved",
+                where=inputs.loaded.where("ingress", index, "backend"),
+            )
+        )
+    upstream_tls = None
+    host = None
+    if tls is not None:
+        host = tls.verify.name or (url.host if url.is_named else None) or "invalid.invalid"
+        if tls.identity:
+            draft.client_uses.add(tls.identity)
+        lookup = bool(tls.identity) and (
+            link.rotation == "auto"
+            and inputs.machine.workers_may_read_keys
+            and inputs.facts.has(Feature.UPSTREAM_CERTIFICATE_VARIABLES)
+        )
+        if lookup and tls.identity:
+            draft.lookups.add(tls.identity)
+        trust = inputs.material.trust.get(tls.trust)
+        upstream_tls = UpstreamTls(
+            identity=tls.identity,
+            lookup=lookup,
+            trust=tls.trust,
+            crl=bool(trust and trust.crl_pem()),
+            name=host,
+            depth=tls.verify.depth,
+            settings=tls_settings(link.tls or inputs.loaded.spec.tls),
+            session_reuse=False,
+        )
+    name = add_upstream(
+        draft,
+        label=f"backend {link.name}",
+        scheme=url.scheme,
+        servers=servers,
+        balance="round-robin",
+        pool=pool_settings(link.pool),
+        tls=upstream_tls,
+    )
+    return name, host
+
+
+def _headers(link: links.IngressLink) -> tuple[ForwardedHeader, ...]:
+    headers: dict[str, ForwardedHeader] = {}
+    for forward in link.forward:
+        for field, default in DIALECTS[forward.dialect].fields.items():
+            name = dict(forward.headers).get(field.value, default)
+            headers[name.lower()] = ForwardedHeader(name, VARIABLES[field])
+    return tuple(headers.values())
+
+
+def _original(link: links.IngressLink) -> Original | None:
+    hop = link.original_certificate
+    if hop is None:
+        return None
+    read = hop.header or (
+        DIALECTS[hop.from_].fields[Field.CERTIFICATE] if hop.from_ else "X-Original-Client-Cert"
+    )
+    return Original(read=read, write=hop.to, rules=tuple(hop.trusted))
+
+
+def _listeners(
+    servers: tuple[IngressServer, ...], inputs: Inputs, draft: Draft
+) -> tuple[TlsListener, ...]:
+    by_address: dict[ListenAddress, list[IngressServer]] = {}
+    for server in servers:
+        for address in server.listen:
+            by_address.setdefault(address, []).append(server)
+    return tuple(
+        _listener(address, sharing, inputs, draft)
+        for address, sharing in sorted(by_address.items(), key=lambda item: str(item[0]))
+    )
+
+
+def _listener(
+    address: ListenAddress, sharing: list[IngressServer], inputs: Inputs, draft: Draft
+) -> TlsListener:
+    settings = {server.settings for server in sharing}
+    if len(settings) > 1 and not inputs.facts.has(Feature.PER_SERVER_PROTOCOLS):
+        names = ", ".join(server.link for server in sharing)
+        index = next(
+            position
+            for position, link in enumerate(inputs.loaded.spec.ingress)
+            if link.name == sharing[-1].link
+        )
+        draft.findings.append(
+            found(
+                "tls-policy-conflict-on-listener",
+                f"links {names} share {address} and ask for different TLS settings;"
+                f" {inputs.facts.missing(Feature.PER_SERVER_PROTOCOLS)}",
+                where=inputs.loaded.where("ingress", index, "tls"),
+            )
+        )
+    return TlsListener(
+        address=address,
+        proxy_protocol=any(server.real_ip_header == "proxy_protocol" for server in sharing),
+        http2=any(server.http2 for server in sharing) and inputs.facts.has(Feature.H2_MODULE),
+        header=max(server.limits.header for server in sharing),
+        settings=_widest(sharing),
+    )
+
+
+def _widest(sharing: list[IngressServer]) -> TlsSettings:
+    """The settings for the address: where builds take them per server, the widest protocol range."""
+    return max(
+        (server.settings for server in sharing), key=lambda one: (len(one.protocols), repr(one))
+    )
+
+
+def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -> None:
+    needs: list[tuple[Feature, str]] = []
+    if link.backend.scheme in ("grpc", "grpcs"):
+        needs += [(Feature.GRPC, "backend"), (Feature.H2_MODULE, "backend")]
+    if link.proxy_protocol or link.real_ip:
+        needs.append((Feature.REALIP, "proxy_protocol" if link.proxy_protocol else "real_ip"))
+    if link.limits.rate:
+        needs.append((Feature.LIMIT_REQ, "limits"))
+    if link.session_reuse and not inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT):
+        needs.append((Feature.TLS13_SESSION_TIMEOUT, "session_reuse"))
+    for feature, key in needs:
+        if not inputs.facts.has(feature):
+            draft.findings.append(
+                found(
+                    "nginx-feature-missing",
+                    inputs.facts.missing(feature),
+                    where=inputs.loaded.where("ingress", index, key),
+                )
+            )

@@ -1,0 +1,313 @@
+"""The nginx master as a process: test, start, adopt, reload, end. The edge to `lifecycle`.
+
+nginx is made to outlive us: a session of its own, no terminal, no pipe to us. So a killed agent
+leaves it serving, and the next one adopts it by what `master_record` says. It is watched through a
+pidfd, which speaks of exactly one process for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from handclasp.errors import EnvironmentFault, ExitCode, InternalFault
+from handclasp.findings import FindingsError
+from handclasp.nginx import launch, orphans
+from handclasp.nginx.log_tail import LogMark
+from handclasp.nginx.master_exit import MasterExit
+from handclasp.nginx.master_record import PID_FILE, MasterRecord, from_pid_file
+from handclasp.nginx.reload import ReloadOutcome, ReloadRequest, judge
+from handclasp.nginx.start_failure import start_findings
+from handclasp.nginx.workers import Worker, workers_of
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable, Mapping, Sequence
+
+_POLL_SECONDS = 0.02
+_HOPELESS = "cannot be respawned"
+"""ngx_reap_children: a worker that exits with code 2 is not started again, the master stays."""
+ERROR_LOG = Path("logs/error.log")
+STDERR_LOG = Path("logs/stderr.log")
+"""What nginx says before its own log is open; below the prefix."""
+
+
+class NginxMaster:
+    """A running master. Made by `start` or `adopt`, inside a running event loop."""
+
+    def __init__(
+        self, record: MasterRecord, prefix: Path, child: subprocess.Popen[bytes] | None
+    ) -> None:
+        self.record = record
+        self.prefix = prefix
+        self.adopted = child is None
+        self._child = child
+        self._exit: MasterExit | None = None
+        self._exited = asyncio.Event()
+        self._pidfd = _open_pidfd(record.pid)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._pidfd, self._note_exit)
+
+    # -- beginnings
+
+    test = staticmethod(launch.run_test)
+
+    @classmethod
+    async def start(
+        cls,
+        binary: Path,
+        prefix: Path,
+        conf: Path,
+        *,
+        env: Mapping[str, str],
+        log_path: Path,
+        within: float = 20.0,
+        early_log_option: bool = False,
+        unix_listeners: Sequence[Path] = (),
+    ) -> Self:
+        """Starts nginx and returns when it has written its pid file and has a worker.
+
+        The configuration says `daemon off;`, `pid nginx.pid;` (below the prefix) and logs to
+        ``log_path``. ``early_log_option``: the build has `-e` (1.19.5); without it a build may try
+        to open its compiled-in log first and complain, which does no harm.
+        ``unix_listeners``: sockets the configuration listens on, stale ones of which are removed.
+        Workers of a dead master are ended first.
+
+        Raises FindingsError (port-in-use, port-privileged, nginx-exited-at-once), EnvironmentFault
+        when the program cannot be run, InternalFault when a master of this prefix is alive.
+        Nothing is left running then, nor when cancelled.
+        """
+        known = MasterRecord.read(prefix)
+        if known is not None and known.is_alive():
+            raise InternalFault(f"nginx (pid {known.pid}) of {prefix} is alive: adopt it")
+        await orphans.end_orphans(prefix)
+        orphans.remove_stale_sockets(unix_listeners)
+        marks = [LogMark.at_end(prefix / STDERR_LOG), LogMark.at_end(log_path)]
+        (prefix / PID_FILE).unlink(missing_ok=True)
+        early = ("-e", "stderr") if early_log_option else ()
+        arguments = (str(binary), *early, "-p", str(prefix), "-c", str(conf))
+        child = launch.spawn(arguments, env, prefix / STDERR_LOG)
+        try:
+            record = MasterRecord.of(
+                child.pid, arguments=arguments, configuration=str(conf), log_path=str(log_path)
+            )
+            if record is not None:
+                record.write(prefix)
+                master = cls(record, prefix, child)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        if record is None:
+            raise _start_failure(marks, f"exit code {child.wait()}")
+        await master._come_up(marks, within)
+        return master
+
+    @classmethod
+    def adopt(cls, prefix: Path) -> Self | None:
+        """The master that an agent before us left running on this prefix; None when there is none.
+
+        By our record (pid, start time, boot, arguments), else by the pid file if that process calls
+        itself a master of this prefix and is ours. A pid that is another process now is not taken.
+        """
+        record = MasterRecord.read(prefix)
+        if record is None or not record.is_alive():
+            record = from_pid_file(prefix, prefix / ERROR_LOG)
+            if record is None:
+                return None
+            record.write(prefix)
+        try:
+            master = cls(record, prefix, None)
+        except ProcessLookupError:
+            return None
+        # Again, now that the pidfd holds on to whatever process it is.
+        if not record.is_alive():
+            master.close()
+            return None
+        return master
+
+    # -- while it runs
+
+    @property
+    def pid(self) -> int:
+        """Pid of the master."""
+        return self.record.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been seen to end."""
+        return self._exit is None
+
+    def binary_change(self) -> str | None:
+        """A sentence when its program was replaced on disk since it started, else None."""
+        return self.record.binary_change()
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Workers by pid, those on their way out included; cache processes are none."""
+        return workers_of(self.pid)
+
+    def reload(self) -> ReloadRequest:
+        """Sends SIGHUP; whether it took is for `reloaded` to say: nginx itself never tells."""
+        request = ReloadRequest(
+            old_workers=frozenset(worker.pid for worker in self.workers()),
+            mark=LogMark.at_end(Path(self.record.log_path)),
+            asked_at=self._loop.time(),
+        )
+        self._send(signal.SIGHUP)
+        return request
+
+    async def reloaded(
+        self, request: ReloadRequest, within: float, *, expected_workers: int | None = None
+    ) -> ReloadOutcome:
+        """Waits until every worker is a new one, or nginx has refused, or ``within`` seconds.
+
+        ``expected_workers``: as many must be there; None: at least one.
+        """
+        deadline = request.asked_at + within
+        while True:
+            outcome = judge(
+                request,
+                [(worker.pid, worker.shutting_down) for worker in self.workers()],
+                request.mark.lines(),
+                master_pid=self.pid,
+                expected_workers=expected_workers,
+                ended=str(self._exit) if self._exit else None,
+                elapsed=self._loop.time() - request.asked_at,
+                last_look=self._loop.time() >= deadline,
+            )
+            if outcome is not None:
+                return outcome
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def reopen_logs(self) -> None:
+        """Sends SIGUSR1: master and workers open their log files anew, after these were renamed."""
+        self._send(signal.SIGUSR1)
+
+    # -- endings
+
+    async def wait(self) -> MasterExit:
+        """Waits for the master to end, however long that takes."""
+        await self._exited.wait()
+        if self._exit is None:
+            raise InternalFault("a master ended without an exit")
+        return self._exit
+
+    async def quit(self, within: float) -> MasterExit:
+        """Ends it gracefully (SIGQUIT) within ``within`` seconds, then with force."""
+        return await self._end([(signal.SIGQUIT, within), (signal.SIGTERM, 3.0)])
+
+    async def terminate(self) -> MasterExit:
+        """Ends it at once (SIGTERM), open requests being cut, then with force."""
+        return await self._end([(signal.SIGTERM, 3.0)])
+
+    def close(self) -> None:
+        """Stops watching and leaves nginx running."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._child is not None and self._child.returncode is None:
+            self._child.returncode = 0  # left running on purpose: Popen is not to warn of it
+
+    # -- inside
+
+    async def _end(self, steps: Iterable[tuple[signal.Signals, float]]) -> MasterExit:
+        forced = False
+        for number, patience in steps:
+            self._send(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._exited.wait()
+                break
+            forced = True
+        await orphans.end_session(self.record, patience=0.0 if forced else 1.0)
+        ended = await self.wait()
+        return replace(ended, forced=forced)
+
+    async def _come_up(self, marks: Sequence[LogMark], within: float) -> None:
+        try:
+            await self._ready(marks, within)
+        except BaseException:
+            self._kill_now()
+            raise
+        # A wrapper script has become nginx by now.
+        self._refresh_record()
+
+    async def _ready(self, marks: Sequence[LogMark], within: float) -> None:
+        deadline = self._loop.time() + within
+        while True:
+            if self._exit is not None:
+                raise _start_failure(marks, str(self._exit))
+            if _written_pid(self.prefix) == self.pid and self.workers():
+                return
+            lines = [line for mark in marks for line in mark.lines()]
+            if any(_HOPELESS in line for line in lines):
+                raise _start_failure(marks, "its workers exit at once")
+            if self._loop.time() >= deadline:
+                raise _start_failure(marks, f"not ready within {within:g} s")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _refresh_record(self) -> None:
+        seen = MasterRecord.of(
+            self.pid,
+            arguments=self.record.arguments,
+            configuration=self.record.configuration,
+            log_path=self.record.log_path,
+        )
+        if seen is not None and seen != self.record:
+            self.record = seen
+            seen.write(self.prefix)
+
+    def _note_exit(self) -> None:
+        code = self._child.wait() if self._child is not None else None
+        if code is None:
+            self._exit = MasterExit(self.pid)
+        elif code < 0:
+            self._exit = MasterExit(self.pid, killed_by=-code)
+        else:
+            self._exit = MasterExit(self.pid, code=code)
+        self.close()
+        self._exited.set()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _kill_now(self) -> None:
+        """For the way out of a failed or cancelled start: nothing is awaited."""
+        orphans.kill_session(self.record)
+        if self._exit is None:
+            self._send(signal.SIGKILL)
+            self._note_exit()
+        orphans.kill_session(self.record)  # one it may have forked meanwhile
+
+
+def _start_failure(marks: Sequence[LogMark], ending: str) -> FindingsError:
+    lines = [line for mark in marks for line in mark.lines()]
+    return FindingsError(start_findings(lines, ending), exit_code=ExitCode.ENVIRONMENT)
+
+
+def _written_pid(prefix: Path) -> int | None:
+    # `nginx -t` leaves an empty one.
+    try:
+        return int((prefix / PID_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _open_pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError as error:
+        raise EnvironmentFault(
+            f"this system cannot watch a process by pidfd: {error.strerror}",
+            hint="handclasp needs Linux 5.3 or later, and pidfd_open allowed in the container.",
+        ) from error

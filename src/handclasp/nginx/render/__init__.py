@@ -1,0 +1,60 @@
+"""Plan in, configuration text out. Pure: the same plan gives the same bytes.
+
+``text``       quoting, directives, blocks
+``context``    what every fragment needs: plan, build, places
+``process``    nginx.conf: the main context of an nginx of our own
+``http``       http.conf: maps, upstreams, includes of the rest
+``upstreams``  upstream blocks and the directives of a location that uses one
+``egress``     link-NAME.conf of egress links
+``ingress``    listeners.conf, redirects.conf and link-NAME.conf of ingress links
+``refusals``   the pages of refused callers
+``allow``      allow rules as patterns
+``headers``    what is stripped and set
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handclasp.nginx.render.context import Context
+from handclasp.nginx.render.egress import egress_fragment
+from handclasp.nginx.render.headers import strip_file, strip_fragment
+from handclasp.nginx.render.http import link_file, http_fragment
+from handclasp.nginx.render.ingress import ingress_fragment, listeners_fragment, redirects_fragment
+from handclasp.nginx.render.process import main_fragment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handclasp.nginx.facts import Facts
+    from handclasp.nginx.layout import Layout
+    from handclasp.nginx.parts import Plan
+
+
+def render(
+    plan: Plan,
+    facts: Facts,
+    layout: Layout,
+    *,
+    identity_pins: Mapping[str, str] | None = None,
+    trust_pins: Mapping[str, str] | None = None,
+    absolute_includes: bool = False,
+) -> dict[str, str]:
+    """File name → text. Includes are relative, so the set works in any directory.
+
+    `absolute_includes` is for an nginx whose main file lies elsewhere. With pins (name → version) the files of those versions are named outright: what `nginx -t` is given.
+    """
+    context = Context(plan, facts, layout, identity_pins or {}, trust_pins or {}, absolute_includes)
+    fragments = {
+        "nginx.conf": main_fragment(context),
+        "http.conf": http_fragment(context),
+        "listeners.conf": listeners_fragment(context),
+        "redirects.conf": redirects_fragment(context),
+        **{strip_file(kind): strip_fragment(plan, kind) for kind in ("proxy", "grpc")},
+        **{link_file(one.link): egress_fragment(one, context) for one in plan.egress},
+        **{link_file(one.link): ingress_fragment(one, context) for one in plan.ingress},
+    }
+    return {name: "\n".join(lines) + "\n" for name, lines in fragments.items()}
+
+
+__all__ = ["render"]

@@ -1,0 +1,126 @@
+"""Fragment of one egress link: a server for the Hosts it answers to, and a default one that refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handclasp.nginx.features import Feature
+from handclasp.nginx.render.headers import location_headers
+from handclasp.nginx.render.servers import (
+    access_log,
+    connection_directives,
+    grpc_answer,
+    grpc_location,
+    limit_zones,
+    log_format,
+)
+from handclasp.nginx.render.text import block, directive
+from handclasp.nginx.render.upstreams import pass_directives
+
+if TYPE_CHECKING:
+    from handclasp.nginx.parts import EgressServer, Route
+    from handclasp.nginx.render.context import Context
+
+_REFUSED_HOST = (
+    "This is the handclasp egress link {link}. It does not answer for the Host of this request;"
+    " send the request to localhost, or list the name under accept_hosts.\n"
+)
+_UNAVAILABLE = 14  # gRPC status UNAVAILABLE
+
+
+def egress_fragment(server: EgressServer, context: Context) -> list[str]:
+    """links/NAME.conf of an egress link."""
+    lines = [log_format(server.link, tls=False), *limit_zones(server.link, server.limits)]
+    any_host = server.hosts == ("*",)
+    if not any_host:
+        lines += _refusing_server(server, context)
+    return lines + _answering_server(server, context, default=any_host)
+
+
+def _listen(server: EgressServer, context: Context, *, default: bool) -> list[str]:
+    values: list[object] = [server.listen]
+    if default:
+        values.append("default_server")
+    http2_directive = context.facts.has(Feature.HTTP2_DIRECTIVE)
+    if server.grpc and not http2_directive:
+        values.append("http2")
+    lines = [directive("listen", *values)]
+    if server.grpc and http2_directive:
+        lines.append(directive("http2", "on"))
+    return lines
+
+
+def _refusing_server(server: EgressServer, context: Context) -> list[str]:
+    """Against DNS rebinding: a page in a browser reaches loopback under a name of its own. The header
+    also tells a prober whose listener this is, without a request to the upstream."""
+    return block(
+        "server",
+        body=[
+            *_listen(server, context, default=True),
+            directive("server_name", "_"),
+            *connection_directives(server.timeouts, server.limits, context, link=server.link),
+            access_log(server.link, context),
+            directive("default_type", "text/plain"),
+            directive("add_header", "X-Handclasp-Link", server.link, "always"),
+            directive("return", 421, _REFUSED_HOST.format(link=server.link)),
+        ],
+    )
+
+
+def _answering_server(server: EgressServer, context: Context, *, default: bool) -> list[str]:
+    names = ("_",) if default else server.hosts
+    body = [
+        *_listen(server, context, default=default),
+        directive("server_name", *names),
+        *connection_directives(server.timeouts, server.limits, context, link=server.link),
+        access_log(server.link, context),
+    ]
+    if server.grpc:
+        for status in (502, 503, 504):
+            body += [
+                directive("error_page", status, grpc_location(status)),
+                *grpc_answer(_UNAVAILABLE, f"upstream unavailable ({status})", status=status),
+            ]
+    for route in server.routes:
+        body += _location(server, route, context)
+    return block("server", body=body)
+
+
+def _location(server: EgressServer, route: Route, context: Context) -> list[str]:
+    if route.upstream is None:
+        return block(
+            "location",
+            route.path,
+            body=[
+                directive("default_type", "text/plain"),
+                directive("add_header", "Retry-After", 30, "always"),
+                directive("return", 503, f"Link {server.link}: {route.reason}.\n"),
+            ],
+        )
+    upstream = next(one for one in context.plan.upstreams if one.name == route.upstream)
+    kind = "grpc" if upstream.grpc else "proxy"
+    original = server.original
+    identity = (
+        [(original.write, f"$http_{original.read.lower().replace('-', '_')}")] if original else []
+    )
+    return block(
+        "location",
+        route.path,
+        body=[
+            *pass_directives(
+                upstream,
+                context,
+                timeouts=route.timeouts,
+                tries=server.tries,
+                buffering=server.buffering,
+            ),
+            *location_headers(
+                kind,
+                context,
+                host=route.host,
+                scheme="$scheme",
+                identity=identity,
+                websocket=kind == "proxy",
+            ),
+        ],
+    )

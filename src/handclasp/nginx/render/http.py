@@ -1,0 +1,64 @@
+"""The http fragment: maps, upstreams and the includes of links."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handclasp.nginx.render.context import identity_variable
+from handclasp.nginx.render.refusals import refusal_maps
+from handclasp.nginx.render.text import block, directive
+from handclasp.nginx.render.upstreams import upstream_block
+
+if TYPE_CHECKING:
+    from handclasp.nginx.parts import Plan
+    from handclasp.nginx.render.context import Context
+
+
+def http_fragment(context: Context) -> list[str]:
+    """http.conf: for the http context of our own nginx or of an existing one."""
+    plan = context.plan
+    lines = ["# Written by handclasp from its spec. Changes made here are lost with the next plan."]
+    lines += _maps()
+    for name in plan.lookups:
+        # A map is evaluated once per handshake or request, so certificate and key come from the same
+        # version even when the link moves in between (docs/decisions/0005).
+        lines += block(
+            "map", "$realpath_root", identity_variable(name), body=["default $realpath_root;"]
+        )
+    for upstream in plan.upstreams:
+        lines += upstream_block(upstream, context)
+    lines += [context.include("listeners.conf"), context.include("redirects.conf")]
+    lines += [context.include(link_file(link)) for link in link_names(plan)]
+    return lines
+
+
+def link_names(plan: Plan) -> tuple[str, ...]:
+    """Every link, egress first, in the order of the spec."""
+    return (*(one.link for one in plan.egress), *(one.link for one in plan.ingress))
+
+
+def link_file(link: str) -> str:
+    """File of a link's fragment."""
+    return f"link-{link}.conf"
+
+
+def _maps() -> list[str]:
+    return [
+        # Only WebSocket is upgraded: passing on any Upgrade lets h2c smuggle requests past the proxy.
+        *block("map", "$http_upgrade", "$hc_upgrade", body=['default "";', "websocket websocket;"]),
+        *block("map", "$hc_upgrade", "$hc_connection", body=['default "";', "websocket upgrade;"]),
+        # 1 for a request whose Host is not the name negotiated in the handshake. nginx lower-cases
+        # $host and leaves $ssl_server_name as sent, hence the comparison without case.
+        *block(
+            "map",
+            "$ssl_server_name $host",
+            "$hc_misdirected",
+            body=["default 1;", directive(r"~*\A([^ ]+) \1\z", 0)],
+        ),
+        # Host for the backend, with the port unless it is https's own.
+        *block(
+            "map", "$server_port", "$hc_host", body=["default $host:$server_port;", "443 $host;"]
+        ),
+        *block("map", "$status", "$hc_refused", body=["default 1;", directive("~^[123]", 0)]),
+        *refusal_maps(),
+    ]

@@ -1,0 +1,230 @@
+"""Fragments of ingress links: rejecting default servers per address, and one server per link."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handclasp.nginx.features import Feature
+from handclasp.nginx.layout import REJECT_IDENTITY
+from handclasp.nginx.render.allow import allow_map, allow_variable, hop_map, hop_variable
+from handclasp.nginx.render.headers import location_headers
+from handclasp.nginx.render.refusals import refusal_directives
+from handclasp.nginx.render.servers import (
+    access_log,
+    connection_directives,
+    limit_zones,
+    log_format,
+)
+from handclasp.nginx.render.text import block, directive, duration, identifier, size
+from handclasp.nginx.render.upstreams import pass_directives
+
+if TYPE_CHECKING:
+    from handclasp.nginx.parts import IngressServer, TlsListener
+    from handclasp.nginx.render.context import Context
+    from handclasp.nginx.tls_profiles import TlsSettings
+    from handclasp.spec.values import ListenAddress
+
+
+def listeners_fragment(context: Context) -> list[str]:
+    """listeners.conf: for each address a default server that knows no name."""
+    lines: list[str] = []
+    for listener in context.plan.listeners:
+        lines += block("server", body=_rejecting_body(listener, context))
+    return lines
+
+
+def _rejecting_body(listener: TlsListener, context: Context) -> list[str]:
+    body = [
+        *_listen(listener, context, default=True),
+        directive("server_name", "_"),
+        directive("large_client_header_buffers", 4, size(listener.header)),
+        directive("underscores_in_headers", "off"),
+        directive("ignore_invalid_headers", "on"),
+        *_tls_settings(listener.settings, context),
+        directive("ssl_session_tickets", "off"),
+        directive("ssl_session_cache", "off"),
+        directive("error_log", context.layout.error_log, "info"),
+        directive("access_log", "off"),
+    ]
+    if context.facts.has(Feature.REJECT_HANDSHAKE):
+        return [*body, directive("ssl_reject_handshake", "on")]
+    certificate, key = context.identity_files(REJECT_IDENTITY, wanted=False)
+    return [
+        *body,
+        directive("ssl_certificate", certificate),
+        directive("ssl_certificate_key", key),
+        directive("return", 444),
+    ]
+
+
+def _listen(listener: TlsListener, context: Context, *, default: bool) -> list[str]:
+    values: list[object] = [listener.address, "ssl"]
+    if default:
+        values.append("default_server")
+    http2_directive = context.facts.has(Feature.HTTP2_DIRECTIVE)
+    if listener.http2 and not http2_directive:
+        values.append("http2")
+    if listener.proxy_protocol:
+        values.append("proxy_protocol")
+    lines = [directive("listen", *values)]
+    if listener.http2 and http2_directive and default:
+        lines.append(directive("http2", "on"))
+    return lines
+
+
+def _tls_settings(settings: TlsSettings, context: Context) -> list[str]:
+    lines = [
+        directive("ssl_protocols", *settings.protocols),
+        directive("ssl_ciphers", ":".join(settings.ciphers)),
+        directive("ssl_ecdh_curve", ":".join(settings.groups)),
+        directive("ssl_early_data", "off"),
+    ]
+    if settings.suites and context.facts.has(Feature.SSL_CONF_COMMAND):
+        lines.append(directive("ssl_conf_command", "Ciphersuites", ":".join(settings.suites)))
+    return lines
+
+
+def ingress_fragment(server: IngressServer, context: Context) -> list[str]:
+    """links/NAME.conf of an ingress link."""
+    lines = [log_format(server.link, tls=True), *limit_zones(server.link, server.limits)]
+    lines += allow_map(server.link, server.allow, optional=server.verify == "optional")
+    if server.original:
+        lines += hop_map(server.link, server.original.rules, server.original.read)
+    lines += block("server", body=_server_body(server, context))
+    if server.health:
+        lines += _health_server(server.health)
+    return lines
+
+
+def _server_body(server: IngressServer, context: Context) -> list[str]:
+    body: list[str] = []
+    for address in server.listen:
+        listener = next(one for one in context.plan.listeners if one.address == address)
+        body += _listen(listener, context, default=False)
+    if server.http2 and context.facts.has(Feature.HTTP2_DIRECTIVE):
+        body.append(directive("http2", "on"))
+    body.append(directive("server_name", *server.server_names))
+    body += _identity(server, context)
+    body += _client_verification(server, context)
+    body += _tls_settings(server.settings, context)
+    body += _sessions(server, context)
+    body += connection_directives(
+        server.timeouts, server.limits, context, link=server.link, age=server.connection_age
+    )
+    if server.real_ip_header:
+        body += [directive("set_real_ip_from", network) for network in server.real_ip_from]
+        body.append(directive("real_ip_header", server.real_ip_header))
+    body += [
+        directive("error_log", context.layout.error_log, "info"),
+        access_log(server.link, context),
+    ]
+    body += refusal_directives(server)
+    return body + _location(server, context)
+
+
+def _identity(server: IngressServer, context: Context) -> list[str]:
+    certificate, key = context.identity_files(server.identity, wanted=server.lookup)
+    lines: list[str] = []
+    if context.looks_up(server.identity, wanted=server.lookup):
+        lines.append(directive("root", context.identity_root(server.identity)))
+        if context.facts.has(Feature.CERTIFICATE_CACHE):
+            lines.append(directive("ssl_certificate_cache", "max=1000", "inactive=1h", "valid=1h"))
+    return [
+        *lines,
+        directive("ssl_certificate", certificate),
+        directive("ssl_certificate_key", key),
+    ]
+
+
+def _client_verification(server: IngressServer, context: Context) -> list[str]:
+    lines = [
+        directive("ssl_client_certificate", context.trust_file(server.trust, "ca.pem")),
+        directive("ssl_verify_client", "optional" if server.verify == "optional" else "on"),
+        directive("ssl_verify_depth", server.depth),
+    ]
+    if server.crl:
+        lines.append(directive("ssl_crl", context.trust_file(server.trust, "crl.pem")))
+    return lines
+
+
+def _sessions(server: IngressServer, context: Context) -> list[str]:
+    """A resumed session is not verified again, so by default there is none. The zone's name carries
+    the versions of identity and trust: when one changes, sessions made under the old one are gone."""
+    if not server.session_reuse:
+        return [directive("ssl_session_tickets", "off"), directive("ssl_session_cache", "off")]
+    versions = dict(context.plan.identities)[server.identity][:8]
+    versions += dict(context.plan.trust)[server.trust][:8]
+    zone = f"shared:hc_tls_{identifier(server.link)}_{versions}:2m"
+    return [
+        directive("ssl_session_tickets", "off"),
+        directive("ssl_session_cache", zone),
+        directive("ssl_session_timeout", duration(server.session_lifetime)),
+    ]
+
+
+def _location(server: IngressServer, context: Context) -> list[str]:
+    upstream = next(one for one in context.plan.upstreams if one.name == server.backend)
+    kind = "grpc" if upstream.grpc else "proxy"
+    identity = [(header.name, header.variable) for header in server.headers]
+    if server.original:
+        identity.append((server.original.write, hop_variable(server.link)))
+    body: list[str] = []
+    if server.host_must_match_sni:
+        body += block("if", "(", "$hc_misdirected", ")", body=["return 421;"])
+    # `return` is safe inside `if`; in the location, so that the pages of refusals are not refused too.
+    body += block("if", "(", allow_variable(server.link), "=", "0", ")", body=["return 403;"])
+    body += pass_directives(
+        upstream, context, timeouts=server.timeouts, tries=1, buffering=server.buffering
+    )
+    host = server.backend_host or "$hc_host"
+    body += location_headers(
+        kind, context, host=host, scheme="https", identity=identity, websocket=kind == "proxy"
+    )
+    return block("location", "/", body=body)
+
+
+def _health_server(address: ListenAddress) -> list[str]:
+    return block(
+        "server",
+        body=[
+            directive("listen", address, "default_server"),
+            directive("access_log", "off"),
+            directive("server_tokens", "off"),
+            directive("default_type", "text/plain"),
+            *block("location", "=", "/healthz", body=[directive("return", 200, "ok\n")]),
+            *block("location", "/", body=[directive("return", 404)]),
+        ],
+    )
+
+
+def redirects_fragment(context: Context) -> list[str]:
+    """redirects.conf: one default server per address that knows no name, and a redirect per link."""
+    lines: list[str] = []
+    by_address: dict[ListenAddress, list[IngressServer]] = {}
+    for server in context.plan.ingress:
+        if server.redirect:
+            by_address.setdefault(server.redirect, []).append(server)
+    for address, servers in sorted(by_address.items(), key=lambda item: str(item[0])):
+        lines += block(
+            "server",
+            body=[
+                directive("listen", address, "default_server"),
+                directive("server_name", "_"),
+                directive("access_log", "off"),
+                directive("return", 421),
+            ],
+        )
+        for server in servers:
+            port = server.listen[0].port
+            target = "https://$host" if port in (443, None) else f"https://$host:{port}"
+            lines += block(
+                "server",
+                body=[
+                    directive("listen", address),
+                    directive("server_name", *server.server_names),
+                    directive("server_tokens", "off"),
+                    directive("access_log", "off"),
+                    directive("return", 308, f"{target}$request_uri"),
+                ],
+            )
+    return lines

@@ -1,0 +1,132 @@
+"""`upstream` blocks, and the directives of a location that uses one; http and gRPC by the same code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handclasp.nginx.features import Feature
+from handclasp.nginx.render.text import block, directive, duration
+
+if TYPE_CHECKING:
+    from handclasp.nginx.parts import Server, TimeoutSettings, Upstream, UpstreamTls
+    from handclasp.nginx.render.context import Context
+
+_BALANCE = {"least-connections": "least_conn", "random": "random"}
+
+
+def upstream_block(upstream: Upstream, context: Context) -> list[str]:
+    """One connection policy."""
+    facts, pool = context.facts, upstream.pool
+    body: list[str] = []
+    if facts.has(Feature.UPSTREAM_ZONE):
+        # Shared state of failures among workers; also what `resolve` needs.
+        body.append(directive("zone", upstream.name, "256k"))
+    if any(server.resolve for server in upstream.servers):
+        valid = context.plan.resolver_valid
+        body.append(
+            directive(
+                "resolver", *context.plan.resolver, *([f"valid={duration(valid)}"] if valid else [])
+            )
+        )
+    if balance := _BALANCE.get(upstream.balance):
+        body.append(directive(balance))
+    body += [_server(server) for server in upstream.servers]
+    if facts.has(Feature.UPSTREAM_KEEPALIVE):
+        body += [
+            directive("keepalive", pool.size),
+            directive("keepalive_timeout", duration(pool.idle)),
+            directive("keepalive_requests", pool.requests),
+        ]
+        if facts.has(Feature.UPSTREAM_KEEPALIVE_TIME):
+            body.append(directive("keepalive_time", duration(pool.age)))
+    return block("upstream", upstream.name, body=body)
+
+
+def _server(server: Server) -> str:
+    values: list[str] = [server.address]
+    if server.weight != 1:
+        values.append(f"weight={server.weight}")
+    if server.max_fails != 1:
+        values.append(f"max_fails={server.max_fails}")
+    if server.fail_timeout is not None and duration(server.fail_timeout) != "10s":
+        values.append(f"fail_timeout={duration(server.fail_timeout)}")
+    if server.backup:
+        values.append("backup")
+    if server.resolve:
+        values.append("resolve")
+    return directive("server", *values)
+
+
+def pass_directives(
+    upstream: Upstream, context: Context, *, timeouts: TimeoutSettings, tries: int, buffering: bool
+) -> list[str]:
+    """What sends a location's requests to an upstream, headers excepted."""
+    kind = "grpc" if upstream.grpc else "proxy"
+    lines = [directive(f"{kind}_pass", f"{upstream.scheme}://{upstream.name}")]
+    if upstream.tls:
+        lines += _tls_directives(kind, upstream.tls, context)
+    lines += [
+        directive(f"{kind}_connect_timeout", duration(timeouts.connect)),
+        directive(f"{kind}_read_timeout", duration(timeouts.read)),
+        directive(f"{kind}_send_timeout", duration(timeouts.send)),
+        directive(f"{kind}_next_upstream", "error", "timeout"),
+        directive(f"{kind}_next_upstream_tries", tries),
+    ]
+    if kind == "proxy":
+        lines += [
+            directive("proxy_http_version", "1.1"),
+            # Bodies are passed on as they come and never written to disk.
+            directive("proxy_request_buffering", "off"),
+            directive("proxy_max_temp_file_size", 0),
+            directive("proxy_buffering", "on" if buffering else "off"),
+            directive("proxy_buffer_size", "32k"),
+        ]
+        if buffering:
+            lines += [
+                directive("proxy_buffers", 16, "32k"),
+                directive("proxy_busy_buffers_size", "64k"),
+            ]
+    return lines
+
+
+def _tls_directives(kind: str, tls: UpstreamTls, context: Context) -> list[str]:
+    facts = context.facts
+    lines: list[str] = []
+    if tls.identity:
+        certificate, key = context.identity_files(tls.identity, wanted=tls.lookup)
+        if context.looks_up(tls.identity, wanted=tls.lookup):
+            lines.append(directive("root", context.identity_root(tls.identity)))
+            if facts.has(Feature.CERTIFICATE_CACHE):
+                lines.append(
+                    directive(
+                        f"{kind}_ssl_certificate_cache", "max=1000", "inactive=1h", "valid=1h"
+                    )
+                )
+        lines += [
+            directive(f"{kind}_ssl_certificate", certificate),
+            directive(f"{kind}_ssl_certificate_key", key),
+        ]
+    lines += [
+        directive(f"{kind}_ssl_server_name", "on"),
+        directive(f"{kind}_ssl_name", tls.name),
+        directive(f"{kind}_ssl_protocols", *tls.settings.protocols),
+        directive(f"{kind}_ssl_ciphers", ":".join(tls.settings.ciphers)),
+        directive(f"{kind}_ssl_session_reuse", "on" if tls.session_reuse else "off"),
+    ]
+    if tls.trust:
+        lines += [
+            directive(f"{kind}_ssl_verify", "on"),
+            directive(f"{kind}_ssl_verify_depth", tls.depth),
+            directive(f"{kind}_ssl_trusted_certificate", context.trust_file(tls.trust, "ca.pem")),
+        ]
+        if tls.crl:
+            lines.append(directive(f"{kind}_ssl_crl", context.trust_file(tls.trust, "crl.pem")))
+    else:
+        lines.append(directive(f"{kind}_ssl_verify", "off"))
+    if facts.has(Feature.PROXY_SSL_CONF_COMMAND):
+        lines.append(directive(f"{kind}_ssl_conf_command", "Groups", ":".join(tls.settings.groups)))
+        if tls.settings.suites:
+            lines.append(
+                directive(f"{kind}_ssl_conf_command", "Ciphersuites", ":".join(tls.settings.suites))
+            )
+    return lines

