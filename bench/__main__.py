@@ -24,7 +24,7 @@ from bench.commands import time_commands
 from bench.idle import IDLE, measure_idle
 from bench.material import SERVER_NAME, write_material
 from bench.model import Machine, Run, Site
-from bench.report import MarkersMissing, insert, markdown
+from bench.report import MarkersMissingError, insert, markdown
 from bench.rounds import measure
 from bench.scenarios import SCENARIOS, Scenario
 from bench.stage import Stage, open_files_limit
@@ -103,9 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = "python -m bench " + " ".join(argv if argv is not None else sys.argv[1:])
     run = _measure(arguments, scenarios, binaries, command.strip())
     _write(run, arguments)
-    failed = [c for c in (*run.cells, *run.idle) if (c.skipped or "").startswith("failed")]
-    for cell in failed:
-        print(f"{cell.subject}: {cell.skipped}", file=sys.stderr)
+    pairs = [
+        *((f"{cell.scenario} {cell.subject}", cell.skipped) for cell in run.cells),
+        *((f"{cell.role}-idle {cell.subject}", cell.skipped) for cell in run.idle),
+    ]
+    failed = [(who, why) for who, why in pairs if why and why.startswith("failed")]
+    for who, why in failed:
+        print(f"{who}: {why}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -207,7 +211,7 @@ def _write(run: Run, arguments: argparse.Namespace) -> None:
         return
     try:
         _PERFORMANCE.write_text(insert(_PERFORMANCE.read_text(), tables))
-    except (OSError, MarkersMissing) as failure:
+    except (OSError, MarkersMissingError) as failure:
         print(f"docs/performance.md is unchanged: {failure}", file=sys.stderr)
     else:
         print(f"wrote {_PERFORMANCE}", file=sys.stderr)

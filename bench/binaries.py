@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,8 @@ HOW_TO_INSTALL: dict[Kind, str] = {
 }
 
 _VERSION_ARGUMENT: dict[Kind, str] = {
-    "nginx": "-v",
-    "wheel": "-v",
+    "nginx": "-V",
+    "wheel": "-V",
     "haproxy": "-v",
     "caddy": "version",
     "envoy": "--version",
@@ -72,5 +73,18 @@ def _version(path: str, argument: str) -> str:
     done = subprocess.run(  # wrk exits with 1 after printing its version
         [path, argument], capture_output=True, text=True, check=False, timeout=30
     )
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    return next((line.strip() for line in lines if any(c.isdigit() for c in line)), "unknown")[:90]
+    return version_text(done.stdout + done.stderr)
+
+
+_NUMBER = re.compile(r"\b\d+\.\d+[\w.+~-]*")
+_OPENSSL = re.compile(r"(?:running|built) with (OpenSSL [\w.]+)")
+
+
+def version_text(printed: str) -> str:
+    """The version in what a program prints about itself, with nginx's TLS library. Pure.
+
+    The library that runs is named last where it differs from the one nginx was built with.
+    """
+    number, libraries = _NUMBER.search(printed), _OPENSSL.findall(printed)
+    version = number[0].rstrip(".") if number else "unknown version"
+    return ", ".join([version, *libraries[-1:]])

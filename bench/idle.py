@@ -94,10 +94,13 @@ def _client(port: int, context: ssl.SSLContext | None, name: str) -> socket.sock
         client = context.wrap_socket(plain, server_hostname=name) if context else plain
         host = name if context else f"127.0.0.1:{port}"
         client.sendall(f"GET /small HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        answer = client.recv(4096)
-        if b" 200 " not in answer.partition(b"\r\n")[0]:
-            raise OSError(f"answered {answer[:40]!r}")
+        _insist_on_200(client.recv(4096))
     except BaseException:
         plain.close()
         raise
     return client
+
+
+def _insist_on_200(answer: bytes) -> None:
+    if b" 200 " not in answer.partition(b"\r\n")[0]:
+        raise OSError(f"answered {answer[:40]!r}")

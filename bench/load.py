@@ -17,7 +17,7 @@ _STATUS_ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class LoadFailed(Exception):
+class LoadError(Exception):
     """wrk did not run or said something this module does not understand."""
 
 
@@ -32,10 +32,10 @@ class Outcome:
 
 
 def parse(report: str) -> Outcome:
-    """The numbers of one wrk report. Raises LoadFailed when they are not there."""
+    """The numbers of one wrk report. Raises LoadError when they are not there."""
     summary, p99 = _SUMMARY.search(report), _P99.search(report)
     if summary is None or p99 is None:
-        raise LoadFailed(f"no wrk report: {report.strip()[:200]!r}")
+        raise LoadError(f"no wrk report: {report.strip()[:200]!r}")
     sockets, statuses = _SOCKET_ERRORS.search(report), _STATUS_ERRORS.search(report)
     return Outcome(
         requests=int(summary[1]),
@@ -46,17 +46,34 @@ def parse(report: str) -> Outcome:
     )
 
 
-def run(wrk: str, url: str, *, seconds: int, connections: int, close: bool = False) -> Outcome:
-    """Load for whole seconds. `close`: a new connection for every request. Raises LoadFailed."""
+UPLOAD_SCRIPT = "wrk.method = 'POST'; wrk.body = string.rep('x', 1048576)\n"
+"""Lua for wrk: requests with a body of 1 MiB."""
+
+
+def run(
+    wrk: str,
+    url: str,
+    *,
+    seconds: int,
+    connections: int,
+    close: bool = False,
+    script: str | None = None,
+) -> Outcome:
+    """Load for whole seconds; `close`: a new connection for every request; `script`: a Lua file.
+
+    Raises LoadError.
+    """
     command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
     if close:
         command += ["-H", "Connection: close"]
+    if script:
+        command += ["-s", script]
     try:
         done = subprocess.run(
             [*command, url], capture_output=True, text=True, check=False, timeout=seconds + 30
         )
     except subprocess.TimeoutExpired as too_long:
-        raise LoadFailed(f"wrk did not end after {too_long.timeout:.0f} s") from too_long
+        raise LoadError(f"wrk did not end after {too_long.timeout:.0f} s") from too_long
     if done.returncode != 0:
-        raise LoadFailed(f"wrk: {(done.stderr or done.stdout).strip()[:200]}")
+        raise LoadError(f"wrk: {(done.stderr or done.stdout).strip()[:200]}")
     return parse(done.stdout)

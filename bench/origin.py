@@ -11,12 +11,16 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.binaries import Binary
 from bench.configurations.nginx import TEMPORARY_FOLDERS, outer
-from bench.model import Site
 from bench.processes import Running, free_port, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.binaries import Binary
+    from bench.model import Site
 
 BIG = 1024 * 1024
 
@@ -42,7 +46,7 @@ class Tunnel:
 
 
 def start_nginx(binary: Binary, folder: Path, http: str, ports: tuple[int, ...]) -> Running:
-    """An nginx of its own prefix in `folder`. Raises StartFailed."""
+    """An nginx of its own prefix in `folder`. Raises StartError."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in TEMPORARY_FOLDERS:
         (folder / name).mkdir()
@@ -61,21 +65,21 @@ def worker_user() -> str | None:
 
 
 def start_origin(binary: Binary, folder: Path, site: Site) -> Origin:
-    """Upstream and backend. Raises StartFailed."""
+    """Upstream and backend. Raises StartError."""
     folder.mkdir(parents=True)
     (folder / "www").mkdir()
     (folder / "www" / "1m").write_bytes(os.urandom(BIG))
     fresh, resuming, plain = free_port(), free_port(), free_port()
     http = (
-        _mutual_tls(site, fresh, folder, "ssl_session_tickets off; ssl_session_cache off;")
-        + _mutual_tls(site, resuming, folder, "ssl_session_cache shared:s:10m;")
+        _mutual_tls(site, fresh, plain, folder, "ssl_session_tickets off; ssl_session_cache off;")
+        + _mutual_tls(site, resuming, plain, folder, "ssl_session_cache shared:s:10m;")
         + _backend(plain, folder)
     )
     running = start_nginx(binary, folder, http, (fresh, resuming, plain))
     return Origin(running, fresh, resuming, plain)
 
 
-def _mutual_tls(site: Site, port: int, folder: Path, sessions: str) -> str:
+def _mutual_tls(site: Site, port: int, plain: int, folder: Path, sessions: str) -> str:
     return f"""
 server {{
     listen 127.0.0.1:{port} ssl backlog=4096;
@@ -88,6 +92,14 @@ server {{
     {sessions}
     root {folder}/www;
     location = /small {{ return 200 "hello world\\n"; }}
+    # `return` would answer before the body is read, and cost the proxy its connection.
+    location = /sink {{
+        client_body_buffer_size 2m;
+        proxy_pass http://127.0.0.1:{plain}/small;
+        proxy_method GET;
+        proxy_pass_request_body off;
+        proxy_set_header Content-Length "";
+    }}
     location = /seen {{
         return 200 "$ssl_client_s_dn|$ssl_protocol|$ssl_session_reused|$connection_requests";
     }}
@@ -110,7 +122,7 @@ server {{
 
 
 def start_tunnel(binary: Binary, folder: Path, site: Site, ingress_port: int) -> Tunnel:
-    """The client side of one ingress. Raises StartFailed."""
+    """The client side of one ingress. Raises StartError."""
     pooled, handshake, stranger = free_port(), free_port(), free_port()
     pool = "upstream pool { server 127.0.0.1:%d; keepalive 128; keepalive_timeout 4s; }\n"
     http = (

@@ -19,7 +19,7 @@ START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
 
-class StartFailed(Exception):
+class StartError(Exception):
     """A server did not come up; the message holds the last lines it wrote."""
 
 
@@ -124,7 +124,7 @@ def start(
     ports: Sequence[int],
     environment: Mapping[str, str] | None = None,
 ) -> Running:
-    """Start a server and wait until it accepts on all ports. Raises StartFailed."""
+    """Start a server and wait until it accepts on all ports. Raises StartError."""
     log = folder / "output.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -139,7 +139,7 @@ def start(
     try:
         for port in ports:
             _wait_listening(running, port)
-    except StartFailed:
+    except StartError:
         running.stop()
         raise
     running.settle()
@@ -150,12 +150,12 @@ def _wait_listening(running: Running, port: int) -> None:
     until = time.monotonic() + START_SECONDS
     while True:
         if not running.alive():
-            raise StartFailed(f"exited with {running.process.returncode}: {_tail(running.log)}")
+            raise StartError(f"exited with {running.process.returncode}: {_tail(running.log)}")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             if time.monotonic() > until:
-                raise StartFailed(f"not listening in time: {_tail(running.log)}") from None
+                raise StartError(f"not listening in time: {_tail(running.log)}") from None
             time.sleep(0.02)
         else:
             return

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 FORGED = "forged-by-the-benchmark"
 
 
-class NotTheJob(Exception):
+class NotTheJobError(Exception):
     """The subject answered, but did not do what is being measured."""
 
 
@@ -23,7 +23,7 @@ def get(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[in
         answer = connection.getresponse()
         return answer.status, answer.read().decode(errors="backslashreplace")
     except (OSError, http.client.HTTPException) as failure:
-        raise NotTheJob(f"no answer: {type(failure).__name__}: {failure}") from failure
+        raise NotTheJobError(f"no answer: {type(failure).__name__}: {failure}") from failure
     finally:
         connection.close()
 
@@ -34,7 +34,9 @@ def prove_egress(port: int) -> str:
     for _ in range(2):
         status, body = get(port, "/seen")
         if status != 200 or "CN=svc-b" not in body:
-            raise NotTheJob(f"the upstream did not see the client certificate: {status} {body!r}")
+            raise NotTheJobError(
+                f"the upstream did not see the client certificate: {status} {body!r}"
+            )
         bodies.append(body)
     _subject, protocol, reused, requests = bodies[1].split("|")
     return f"{protocol}, " + (
@@ -59,10 +61,10 @@ def prove_ingress(pooled: int, stranger: int, *, strips: bool) -> str:
     )
     certificate = unquote(body.partition("|")[0])
     if status != 200 or not ("BEGIN CERTIFICATE" in certificate or certificate.startswith("MII")):
-        raise NotTheJob(f"the backend did not see the certificate: {status} {body[:120]!r}")
+        raise NotTheJobError(f"the backend did not see the certificate: {status} {body[:120]!r}")
     if FORGED in certificate or (strips and FORGED in body):
-        raise NotTheJob(f"a forged identity header reached the backend: {body[-120:]!r}")
+        raise NotTheJobError(f"a forged identity header reached the backend: {body[-120:]!r}")
     status, _ = get(stranger, "/seen")
     if status < 400:
-        raise NotTheJob(f"a client of an unknown CA was let in with {status}")
+        raise NotTheJobError(f"a client of an unknown CA was let in with {status}")
     return "certificate forwarded" + (", forged headers removed" if strips else "")

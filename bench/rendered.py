@@ -24,7 +24,7 @@ Source = Literal["hand", "run"]
 _HANDCLASP = (sys.executable, "-m", "handclasp")
 
 
-class RenderFailed(Exception):
+class RenderError(Exception):
     """`handclasp run` did not give what this subject is about."""
 
 
@@ -40,7 +40,7 @@ def choose(wanted: str) -> Source:
 
 def specification(who: Subject, site: Site, binary: Binary) -> dict[str, Any]:
     """The spec of one link that does the subject's job. Pure."""
-    end = "client" if who.role == "egress" else "server"
+    end: Literal["client", "server"] = "client" if who.role == "egress" else "server"
     document: dict[str, Any] = {
         "name": "bench",
         "nginx": {"binary": binary.path, "workers": 1, "connections": 16384},
@@ -78,7 +78,7 @@ def specification(who: Subject, site: Site, binary: Binary) -> dict[str, Any]:
 
 
 def start(who: Subject, site: Site, binary: Binary) -> processes.Running:
-    """`handclasp run` until its nginx listens. Raises StartFailed, RenderFailed."""
+    """`handclasp run` until its nginx listens. Raises StartError, RenderError."""
     folder = Path(site.folder)
     spec, state = folder / "handclasp.yaml", folder / "state"
     # JSON is YAML, and this keeps the benchmark free of a YAML writer.
@@ -89,17 +89,20 @@ def start(who: Subject, site: Site, binary: Binary) -> processes.Running:
         ports=(site.listen,),
     )
     try:
-        configuration = "\n".join(path.read_text() for path in sorted(state.rglob("*.conf")))
-        if who.lookup and "$realpath_root" not in configuration:
-            raise RenderFailed(
-                "not here: handclasp renders static paths for workers of this account"
-            )
+        if who.lookup:
+            _insist_on_lookup(state)
         running.only = _master(state)
     except BaseException:
         running.stop()
         raise
     running.settle()
     return running
+
+
+def _insist_on_lookup(state: Path) -> None:
+    configuration = "\n".join(path.read_text() for path in sorted(state.rglob("*.conf")))
+    if "$realpath_root" not in configuration:
+        raise RenderError("not here: handclasp renders static paths for workers of this account")
 
 
 def _master(state: Path) -> int:
@@ -111,4 +114,4 @@ def _master(state: Path) -> int:
             if text.isdigit():
                 return int(text)
         time.sleep(0.05)
-    raise RenderFailed("nginx left no pid file in the state directory")
+    raise RenderError("nginx left no pid file in the state directory")

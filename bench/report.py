@@ -1,5 +1,6 @@
 """A run as Markdown, and the place in docs/performance.md where it goes."""
 
+# ruff: noqa: RUF001  (the texts are prose in a table)
 from __future__ import annotations
 
 from statistics import median
@@ -20,16 +21,16 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 OURS = "handclasp"
 
 
-class MarkersMissing(Exception):
+class MarkersMissingError(Exception):
     """The document has no place for the tables."""
 
 
 def insert(document: str, tables: str) -> str:
-    """The document with everything between the markers replaced. Raises MarkersMissing."""
+    """The document with everything between the markers replaced. Raises MarkersMissingError."""
     before, found_begin, rest = document.partition(BEGIN)
     _old, found_end, after = rest.partition(END)
     if not (found_begin and found_end):
-        raise MarkersMissing(f"the document needs the lines {BEGIN} and {END}")
+        raise MarkersMissingError(f"the document needs the lines {BEGIN} and {END}")
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 
@@ -47,13 +48,15 @@ def markdown(run: Run) -> str:
     return "\n\n".join(parts)
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) + ("---:",) * (len(header) - 1), *rows]
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, texts: int = 1) -> str:
+    """The first `texts` columns are aligned left, the rest right."""
+    numbers = len(header) - texts
+    lines = [header, ("---",) * texts + ("---:",) * numbers, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _machine(machine: Machine, run: Run) -> str:
-    versions = "; ".join(f"{name}: {version}" for name, version in machine.versions.items())
+    versions = "; ".join(f"{name} {version}" for name, version in machine.versions.items())
     notes = "".join(f"\n{name}: {text}." for name, text in run.notes.items())
     return (
         f"Measured {machine.date} by `{machine.command}`: {run.rounds} rounds of {run.seconds} s.\n"
@@ -68,8 +71,8 @@ def _targets(run: Run) -> str:
     for target in TARGETS:
         value, outcome = judge(target, run)
         said = f"not measured: {target.why}" if isinstance(target, NotYet) else outcome
-        rows.append((target.text, target.scenario, "–" if value is None else f"{value:.2f}", said))
-    return "### Targets\n\n" + _table(("target", "scenario", "measured", "verdict"), rows)
+        rows.append((target.text, target.scenario, said, _number(value, "{:.2f}")))
+    return "### Targets\n\n" + _table(("target", "scenario", "verdict", "measured"), rows, texts=3)
 
 
 def _scenario(scenario: Scenario, cells: list[Cell]) -> str:
@@ -136,7 +139,7 @@ def _commands(cells: Iterable[CommandCell]) -> str:
     rows = [
         (
             cell.name,
-            cell.skipped or f"{median(cell.seconds):.3f}" if cell.seconds else cell.skipped or "–",
+            f"{median(cell.seconds):.3f}" if cell.seconds else cell.skipped or "–",
         )
         for cell in cells
     ]

@@ -33,8 +33,8 @@ def measure(
                 if actor is None or key in broken:
                     continue
                 try:
-                    one = _sample(actor, scenario, wrk=wrk, seconds=seconds)
-                except load.LoadFailed as failure:
+                    one = _sample(stage, actor, scenario, wrk=wrk, seconds=seconds)
+                except load.LoadError as failure:
                     broken[key] = f"failed: {failure}"
                     continue
                 samples.setdefault(key, []).append(one)
@@ -47,7 +47,7 @@ def _turned(names: Sequence[str], by: int) -> Iterable[str]:
     return (*names[by:], *names[:by])
 
 
-def _sample(actor: Actor, scenario: Scenario, *, wrk: str, seconds: int) -> Sample:
+def _sample(stage: Stage, actor: Actor, scenario: Scenario, *, wrk: str, seconds: int) -> Sample:
     before = actor.running.cpu_us()
     outcome = load.run(
         wrk,
@@ -55,10 +55,11 @@ def _sample(actor: Actor, scenario: Scenario, *, wrk: str, seconds: int) -> Samp
         seconds=seconds,
         connections=scenario.connections,
         close=scenario.close,
+        script=stage.upload_script() if scenario.upload else None,
     )
     spent = actor.running.cpu_us() - before
     if not actor.running.alive():
-        raise load.LoadFailed("the proxy ended under load")
+        raise load.LoadError("the proxy ended under load")
     return Sample(
         requests=outcome.requests,
         seconds=outcome.seconds,

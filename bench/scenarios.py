@@ -19,7 +19,7 @@ class Scenario:
     `upstream`: which server is behind the proxy; fresh and resuming are mutual TLS without and
     with session resumption. `entry`: how the load reaches the proxy; pooled and handshake go
     through a tunnel that brings the client certificate. `close`: the client asks for a new
-    connection per request.
+    connection per request. `upload`: requests carry a body of 1 MiB.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Scenario:
     entry: Entry
     subjects: tuple[str, ...]
     close: bool = False
+    upload: bool = False
     connections: int = 32
 
 
@@ -71,6 +72,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         "fresh",
         "direct",
         ("handclasp", "handclasp-wheel", "seed", "haproxy", "caddy", "envoy", "floor"),
+    ),
+    Scenario(
+        "egress-upload-1mib",
+        "egress",
+        "Egress, requests of 1 MiB",
+        "/sink",
+        "fresh",
+        "direct",
+        ("handclasp", "handclasp-wheel", "seed", "haproxy"),
+        upload=True,
     ),
     Scenario(
         "ingress-keepalive",

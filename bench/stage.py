@@ -7,11 +7,11 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bench import rendered
+from bench import load, rendered
 from bench.binaries import HOW_TO_INSTALL, Binary, Kind
 from bench.origin import Origin, Tunnel, start_nginx, start_origin, start_tunnel
-from bench.processes import Running, StartFailed, free_port, start
-from bench.proof import NotTheJob, get, prove_egress, prove_ingress
+from bench.processes import Running, StartError, free_port, start
+from bench.proof import NotTheJobError, get, prove_egress, prove_ingress
 from bench.subjects import Subject, subject
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Stage:
     _origin: Origin | None = None
 
     def open(self, scenarios: Iterable[Scenario]) -> None:
-        """Start everything these scenarios need. Raises StartFailed when the origin does not."""
+        """Start everything these scenarios need. Raises StartError when the origin does not."""
         self._origin = start_origin(self._server(), self.folder / "origin", self.site)
         self._running.append(self._origin.running)
         for scenario in scenarios:
@@ -62,6 +62,13 @@ class Stage:
                 if key in self.actors or key in self.absent:
                     continue
                 self._admit(key, subject(scenario.role, name), scenario.upstream)
+
+    def upload_script(self) -> str:
+        """The file with wrk's upload script, written when first asked for."""
+        path = self.folder / "upload.lua"
+        if not path.exists():
+            path.write_text(load.UPLOAD_SCRIPT)
+        return str(path)
 
     def close(self) -> None:
         """Stop all, last started first."""
@@ -77,7 +84,7 @@ class Stage:
             return
         try:
             self.actors[key] = self._start(who, upstream)
-        except (StartFailed, NotTheJob, rendered.RenderFailed) as failure:
+        except (StartError, NotTheJobError, rendered.RenderError) as failure:
             self.absent[key] = f"failed: {failure}"
         print(f"  {who.role} {who.name}: {self._say(key)}", file=sys.stderr)
 
@@ -105,7 +112,7 @@ class Stage:
     def _launch(self, who: Subject, site: Site, folder: Path) -> Running:
         binary = self.binaries[who.kind]
         if who.ours and self.source != "hand":
-            return rendered.start(self.source, who, site, binary)
+            return rendered.start(who, site, binary)
         text = who.configuration(site)
         if who.kind in {"nginx", "wheel"}:
             return start_nginx(binary, folder / "nginx", text, (site.listen,))
@@ -122,7 +129,7 @@ class Stage:
 def _prove_floor(port: int) -> str:
     status, _ = get(port, "/small")
     if status != 200:
-        raise NotTheJob(f"answered {status}")
+        raise NotTheJobError(f"answered {status}")
     return "no TLS"
 
 

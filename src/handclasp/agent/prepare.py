@@ -20,6 +20,7 @@ from handclasp.spec.check import check_spec
 from handclasp.spec.read import read_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from handclasp.nginx.facts import Facts
@@ -52,6 +53,7 @@ class Prepared:
     account: WorkerAccount | None
     material: Material
     layout: Layout
+    addresses: Mapping[str, tuple[str, ...]]
     plan: Plan | None
     findings: tuple[Finding, ...] = field(default_factory=tuple)
 
@@ -84,15 +86,16 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         findings += result.findings
         plan = result.plan
     return Prepared(
-        loaded,
-        binary,
-        facts,
-        machine,
-        account,
-        material,
-        layout,
-        plan,
-        tuple(dict.fromkeys(findings)),
+        loaded=loaded,
+        binary=binary,
+        facts=facts,
+        machine=machine,
+        account=account,
+        material=material,
+        layout=layout,
+        addresses=addresses,
+        plan=plan,
+        findings=tuple(dict.fromkeys(findings)),
     )
 
 

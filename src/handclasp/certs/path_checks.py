@@ -27,7 +27,8 @@ def check_against_trust(
     anchors = trust.all_anchors()
     if not anchors:
         return []  # the empty bundle is the trust's own finding
-    path = build_path(identity.leaf, (*identity.chain, *identity.unlinked), anchors)
+    root = (identity.root,) if identity.root is not None else ()
+    path = build_path(identity.leaf, (*identity.chain, *identity.unlinked, *root), anchors)
     findings = _revoked(path, trust.crls, where=where)
     if path.anchor is None:
         return [*findings, _no_path(path, trust, anchors, role=role, where=where)]
@@ -61,16 +62,19 @@ def _no_path(
         )
         return found("trust-anchor-wrong", seen, where=where)
     if top in anchors:
-        seen = f"{name} holds the intermediate {facts.label(top)} but not its root '{issuer_text(top)}'"
+        issuer = issuer_text(top)
+        seen = f"{name} holds the intermediate {facts.label(top)} but not its root '{issuer}'"
         slug = "client-ca-root-missing" if role is Role.CLIENT else "trust-anchor-wrong"
         return found(slug, seen, where=where)
-    seen = f"'{issuer_text(top)}', which issued {facts.label(top)}, is neither in the file nor in {name}"
+    seen = (
+        f"'{issuer_text(top)}', which issued {facts.label(top)}, is neither in the file "
+        f"nor in {name}"
+    )
     urls = issuer_urls(top)
+    place = f" (it is at {urls[0]}, usually DER)" if urls else ""
     fix = (
-        f"If it is an intermediate, append it to the file (it is at {urls[0]}, usually DER); "
+        f"If it is an intermediate, append it to the file{place}; "
         f"if it is the root, add it to {name}."
-        if urls
-        else f"If it is an intermediate, append it to the file; if it is the root, add it to {name}."
     )
     return found(f"{role}-chain-incomplete", seen, where=where, fix=fix)
 

@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key, pkcs12
 
 from handclasp.certs import der
-from handclasp.certs.private_keys import FoundKey
+from handclasp.certs.private_keys import UNREADABLE, FoundKey
 from handclasp.certs.secret import Secret
 from handclasp.findings import Finding, Severity, found
 
@@ -56,7 +56,7 @@ def read_pkcs12(
         )
     try:
         opened = pkcs12.load_pkcs12(data, password or b"")
-    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError) as error:
+    except UNREADABLE as error:
         refusal = _refusal(data, oids, error, password=password, where=where)
         key = FoundKey(form="pkcs12", encrypted=True, problem=refusal)
         return (key,), (), (*findings, refusal)
@@ -117,7 +117,7 @@ def _opens_key_bag(data: bytes, password: bytes) -> bool:
     for bag in _shrouded_key_bags(data):
         try:
             load_der_private_key(bag, password, unsafe_skip_rsa_key_validation=True)
-        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError):
+        except UNREADABLE:
             continue
         return True
     return False

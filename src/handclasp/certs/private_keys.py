@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
     from handclasp.findings import Where
+
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What pyca/cryptography raises for input that is not what it should be; found by fuzzing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +110,7 @@ def _load(
             return refused("key-unreadable", "the numbers of the RSA key do not fit together")
     except UnsupportedAlgorithm as error:
         return refused("key-unreadable", f"the private key's algorithm is not supported: {error}")
-    except (ValueError, TypeError, OverflowError):
+    except UNREADABLE:
         # The library's text is dropped on purpose: it may quote what it read.
         if encrypted:
             return refused(

@@ -12,9 +12,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.utils import CryptographyDeprecationWarning
 
 from handclasp.certs import der, pem
 from handclasp.certs.contents import Contents, FoundObject, Signed
@@ -29,7 +27,7 @@ from handclasp.certs.kinds import (
     kind_of,
 )
 from handclasp.certs.pkcs12 import read_pkcs12
-from handclasp.certs.private_keys import FoundKey, key_from_der, key_from_legacy_pem
+from handclasp.certs.private_keys import UNREADABLE, FoundKey, key_from_der, key_from_legacy_pem
 from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
@@ -45,8 +43,8 @@ def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> 
     A key that cannot be opened is still in `keys`, with its `problem`, which is in `findings` too.
     """
     with warnings.catch_warnings():
-        # Certificates that RFC 5280 forbids but that exist (serial 0) are judged by our checks.
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        # The library warns of what RFC 5280 forbids but exists (serial 0); our checks judge that.
+        warnings.simplefilter("ignore")
         reader = _Reader(source, password)
         form = reader.read(data)
     return Contents(source, form, tuple(reader.objects), tuple(reader.findings))
@@ -210,37 +208,40 @@ class _Reader:
     def _load(
         self, loader: Callable[[bytes], Signed], data: bytes, kind: Kind, line: int | None
     ) -> None:
-        problem: str | None = None
-        value: Signed | None = None
         try:
             value = loader(data)
-            problem = _broken_part(value)
-        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError) as error:
-            problem = str(error)
-        if value is not None and problem is None:
+        except UNREADABLE as error:
+            seen = f"the {kind.value} cannot be used: {error}"
+            self._say("certificate-unreadable", seen, line=line)
+            return
+        self._add(value, kind, line)
+
+    def _add(self, value: Signed, kind: Kind, line: int | None) -> None:
+        problem = _broken_part(value)
+        if problem is None:
             self.objects.append(FoundObject(value, line))
-        else:
-            self._say(
-                "certificate-unreadable", f"the {kind.value} cannot be used: {problem}", line=line
-            )
+            return
+        seen = f"the {kind.value} cannot be used: {problem}"
+        self._say("certificate-unreadable", seen, line=line)
 
     def _pkcs12(self, data: bytes) -> None:
         keys, certificates, findings = read_pkcs12(
             data, password=self.password, where=self._where(None)
         )
         self.objects += [FoundObject(key) for key in keys]
-        self.objects += [FoundObject(certificate) for certificate in certificates]
         self.findings += findings
+        for certificate in certificates:
+            self._add(certificate, Kind.CERTIFICATE, None)
 
     def _pkcs7(self, data: bytes, line: int | None) -> None:
         try:
             certificates = pkcs7.load_der_pkcs7_certificates(data)
-        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError):
-            self._say(
-                "certificate-unreadable", "the PKCS#7 container is damaged", line=line, fix=_COPY
-            )
+        except UNREADABLE:
+            seen = "the PKCS#7 container is damaged"
+            self._say("certificate-unreadable", seen, line=line, fix=_COPY)
             return
-        self.objects += [FoundObject(value, line) for value in certificates]
+        for certificate in certificates:
+            self._add(certificate, Kind.CERTIFICATE, line)
 
     def _add_key(self, key: FoundKey) -> None:
         self.objects.append(FoundObject(key, key.line))
@@ -265,21 +266,21 @@ class _Reader:
 def _broken_part(value: Signed) -> str | None:
     """The library parses lazily; this touches everything the checks read, once and here."""
     try:
-        _ = value.extensions
+        _ = value.extensions, value.signature_algorithm_oid
+        if isinstance(value, x509.CertificateRevocationList):
+            _ = value.issuer, value.last_update_utc, value.next_update_utc
+            return None
+        _ = value.subject
+        if isinstance(value, x509.Certificate):
+            _ = value.issuer, value.not_valid_before_utc, value.not_valid_after_utc
     except x509.DuplicateExtension as error:
         return f"extension {error.oid.dotted_string} stands twice in it"
-    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as error:
-        return f"an extension is broken ({error})"
-    if isinstance(value, x509.CertificateRevocationList):
-        _ = value.issuer
-        return None
-    _ = value.subject
-    if isinstance(value, x509.Certificate):
-        _ = value.issuer, value.not_valid_before_utc, value.not_valid_after_utc
+    except UNREADABLE as error:
+        return f"an extension or a name in it is broken ({error})"
     try:
         value.public_key()
-    except UnsupportedAlgorithm as error:
-        return f"its key is of a kind that is not supported ({error})"
+    except UNREADABLE as error:
+        return f"its key is damaged or of a kind that is not supported ({error})"
     return None
 
 

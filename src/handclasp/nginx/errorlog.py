@@ -48,13 +48,13 @@ class ErrorLine:
     raw: str
 
 
-# A journal or syslog prefix may stand before it.
-_FRONT = re.compile(
-    r"(?:(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<level>[a-z]+)\] "
-    r"(?P<pid>\d+)#(?P<tid>\d+): (?:\*(?P<connection>\d+) )?"
-    r"|nginx: (?:\[(?P<stderr_level>[a-z]+)\] )?)",
+# A journal or syslog prefix may stand before both, and syslog's ends with `nginx: ` too.
+_LOG_FRONT = re.compile(
+    r"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<level>[a-z]+)\] "
+    r"(?P<pid>\d{1,10})#(?P<tid>\d{1,20}): (?:\*(?P<connection>\d{1,20}) )?",
     re.ASCII,
 )
+_STDERR_FRONT = re.compile(r"\bnginx: (?:\[(?P<level>[a-z]+)\] )?", re.ASCII)
 # The first one is nginx's: whatever a client can write stands after it, but for a few messages
 # that quote a header.
 _CLIENT = re.compile(
@@ -78,21 +78,21 @@ def parse_line(line: str | bytes) -> ErrorLine | None:
     raw = (line.decode(errors="backslashreplace") if isinstance(line, bytes) else line).rstrip(
         "\r\n"
     )
-    front = _FRONT.search(raw)
+    front = _LOG_FRONT.search(raw) or _STDERR_FRONT.search(raw)
     if front is None:
         return None
     rest = raw[front.end() :]
-    fields: dict[str, str | None] = {}
+    told, fields = front.groupdict(), dict[str, str | None]()
     if (client := _CLIENT.search(rest)) is not None:
         fields = {**client.groupdict(), **_request_fields(rest[client.end() :])}
         rest = rest[: client.start()]
     numbers = _ERRNO.findall(rest)
     return ErrorLine(
-        time=front["time"],
-        level=front["level"] or front["stderr_level"],
-        pid=_number(front["pid"]),
-        tid=_number(front["tid"]),
-        connection=_number(front["connection"]),
+        time=told.get("time"),
+        level=told.get("level"),
+        pid=_number(told.get("pid")),
+        tid=_number(told.get("tid")),
+        connection=_number(told.get("connection")),
         message=rest,
         errno=int(numbers[-1]) if numbers else None,
         raw=raw,
@@ -145,7 +145,7 @@ _SYSTEM_LIBRARY = re.compile(r"error:(?:80|02)[0-9A-F]{3}([0-9A-F]{3}):system li
 _BIND = re.compile(r"^bind\(\) to (?P<address>.+) failed \(")
 _IN_FILE = re.compile(r" in (?P<file>\.{0,2}/[^\"]+):(?P<line>\d+)$", re.ASCII)
 _GRAVE = ("emerg", "alert")
-# An alert that stops nothing: the compiled-in log, which builds without -e (before 1.19.5) try first.
+# An alert that stops nothing: builds without -e (before 1.19.5) try the compiled-in log first.
 _HARMLESS = "could not open error log file: "
 
 

@@ -25,7 +25,6 @@ class Feature(StrEnum):
     REJECT_HANDSHAKE = "reject-handshake"
     SSL_CONF_COMMAND = "ssl-conf-command"
     PROXY_SSL_CONF_COMMAND = "proxy-ssl-conf-command"
-    ERROR_LOG_SWITCH = "error-log-switch"
     CLIENT_KEEPALIVE_TIME = "client-keepalive-time"
     UPSTREAM_KEEPALIVE = "upstream-keepalive"
     UPSTREAM_KEEPALIVE_TIME = "upstream-keepalive-time"
@@ -56,6 +55,7 @@ class Feature(StrEnum):
     STUB_STATUS = "stub-status"
     STREAM = "stream"
     STREAM_SSL = "stream-ssl"
+    EARLY_LOG = "early-log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ NEEDS: dict[Feature, Need] = {
     Feature.UPSTREAM_CERTIFICATE_VARIABLES: Need(
         "a variable in proxy_ssl_certificate and grpc_ssl_certificate", (1, 21, 0)
     ),
+    # Before, nginx opens the error log it was built with first and grumbles where it may not.
+    Feature.EARLY_LOG: Need("the -e option", (1, 19, 5)),
     Feature.REJECT_HANDSHAKE: Need("ssl_reject_handshake", (1, 19, 4)),
     # Other libraries lack SSL_CONF_cmd(); nginx then refuses the directive (ngx_event_openssl.c).
     Feature.SSL_CONF_COMMAND: Need("ssl_conf_command", (1, 19, 4), openssl=(1, 0, 2)),
     Feature.PROXY_SSL_CONF_COMMAND: Need("proxy_ssl_conf_command", (1, 19, 4), openssl=(1, 0, 2)),
-    # Before, nginx opens the error log it was built with first and grumbles where it may not.
-    Feature.ERROR_LOG_SWITCH: Need("the -e switch", (1, 19, 5)),
     Feature.CLIENT_KEEPALIVE_TIME: Need("keepalive_time", (1, 19, 10)),
     Feature.UPSTREAM_KEEPALIVE: Need(
         "a connection pool to the upstream", modules=("http_upstream_keepalive",)
@@ -115,7 +115,10 @@ NEEDS: dict[Feature, Need] = {
     ),
     # OSSL_STORE with providers came with OpenSSL 3.0.
     Feature.STORE_KEYS: Need(
-        "a key from an OpenSSL provider (store:)", (1, 29, 0), openssl=(3, 0, 0)
+        "a key from an OpenSSL provider (store:)",
+        (1, 29, 0),
+        openssl=(3, 0, 0),
+        loads_libraries=True,
     ),
     Feature.PROXY_PASSWORD_FILE_WITH_VARIABLES: Need(
         "proxy_ssl_password_file together with a variable in proxy_ssl_certificate_key",

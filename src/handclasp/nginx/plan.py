@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.backend.dialects import stripped_headers
 from handclasp.certs.checks import Role, check_identity, check_trust
-from handclasp.findings import Finding, errors_in, found
+from handclasp.findings import Finding, errors_in
 from handclasp.nginx.advisories import advisory_findings
 from handclasp.nginx.parts import Machine, Plan, Process, Upstream
 from handclasp.nginx.plan_egress import plan_egress

@@ -65,6 +65,7 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
     trust = inputs.material.trust.get(link.clients.trust)
     backend, backend_host = _backend(link, index, inputs, draft)
     real_ip = link.real_ip
+    source = link.proxy_protocol or real_ip
     return IngressServer(
         link=link.name,
         listen=tuple(link.listen),
@@ -86,9 +87,7 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
         real_ip_header="proxy_protocol"
         if link.proxy_protocol
         else (real_ip.header if real_ip else None),
-        real_ip_from=tuple(str(network) for network in (link.proxy_protocol or real_ip).trusted)
-        if (link.proxy_protocol or real_ip)
-        else (),
+        real_ip_from=tuple(str(network) for network in source.trusted) if source else (),
         settings=tls_settings(link.tls or inputs.loaded.spec.tls),
         session_reuse=_session_reuse(link, inputs),
         session_lifetime=link.session_lifetime,

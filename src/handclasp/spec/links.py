@@ -1,12 +1,13 @@
 """Egress and ingress links: the two ends of a mutual-TLS hop."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from handclasp.spec.policy import ACCOUNT_PATTERN, Limits, Pool, Section, Timeouts, Tls, Verify
 from handclasp.spec.types import (
+    RULE_PATTERN,
     AcceptedHost,
     BackendUrl,
     Duration,
@@ -23,10 +24,10 @@ NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 HEADER_PATTERN = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
 ROUTE_PATTERN = r"^/[A-Za-z0-9._~!&'()*+,=:@/-]*$"
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, title="name")]
 """Names of links, identities and trusts: lower-case letters, digits and hyphens."""
 
-HeaderName = Annotated[str, Field(pattern=HEADER_PATTERN)]
+HeaderName = Annotated[str, Field(pattern=HEADER_PATTERN, title="header name")]
 """A header name with hyphens only: nginx drops names with underscores, others mix up the two."""
 
 Dialect = Literal[
@@ -62,14 +63,15 @@ class UpstreamServer(Section):
     """Used only when the others are unavailable."""
 
 
-def _upstream_servers(value: Any) -> Any:
-    return [{"url": item} if isinstance(item, str) else item for item in _one_as_list(value)]
-
-
+_UrlOrServer = Annotated[
+    UpstreamServer,
+    Shorthand(
+        expand=lambda value: {"url": value} if isinstance(value, str) else value,
+        short={"type": "string", "title": "URL", "pattern": "^(https|grpcs)://"},
+    ),
+]
 Upstream = Annotated[
-    list[UpstreamServer],
-    Field(min_length=1),
-    Shorthand(expand=_upstream_servers, short={"type": "string", "pattern": "^(https|grpcs)://"}),
+    list[_UrlOrServer], Field(min_length=1), Shorthand(expand=_one_as_list, short="item")
 ]
 
 
@@ -92,14 +94,23 @@ class Route(Section):
     path: str = Field(pattern=ROUTE_PATTERN)
     """Path prefix, beginning with /."""
     upstream: Upstream | None = None
+    """Other upstream; default: the link's. The link's `verify.name` does not apply to it."""
     identity: Name | None = None
+    """Other identity; default: the link's."""
     trust: Name | None = None
+    """Other trust; default: the link's."""
     verify: Verify | None = None
+    """Other verification, as a whole; default: the link's."""
     host: Literal["upstream", "preserve"] | None = None
+    """Other Host; default: the link's."""
     tls: Tls | None = None
+    """Other TLS policy; default: the link's."""
     timeouts: Timeouts | None = None
+    """Other timeouts, as a whole; default: the link's."""
     pool: Pool | None = None
+    """Other pool, as a whole; default: the link's."""
     insecure_accept_any: bool | None = None
+    """Default: the link's."""
 
 
 class EgressLink(Section):
@@ -137,14 +148,16 @@ class EgressLink(Section):
     """Other upstreams or identities by path prefix; the longest prefix wins."""
     original_certificate: EgressOriginal | None = None
     tls: Tls | None = None
+    """TLS policy of this link; default: the one at the top of the file."""
     rotation: Literal["auto", "reload"] = "auto"
     """auto reads a replaced identity without a reload where that is safe; reload keeps nginx from
     looking files up in every handshake, worth it above some 200 new connections a second."""
     session_reuse: bool = False
     """Resume TLS sessions with the upstream; the pool makes it needless, and sessions outlive
     identities."""
-    buffering: bool = False
-    """Collect answers before sending them on; off lets event streams through as they come."""
+    buffering: bool = True
+    """Collect answers in memory before sending them on. Chunked answers, such as event streams, pass event
+    by event all the same; false is for streams framed by Content-Length or by the end of the connection."""
     pool: Pool = Field(default_factory=Pool)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     limits: Limits = Field(default_factory=Limits)
@@ -166,7 +179,9 @@ class Clients(Section):
             expand=lambda value: (
                 [AllowRule(AllowKind.ANY, "")] if value == "any" else _one_as_list(value)
             ),
-            short={"const": "any"},
+            short={
+                "anyOf": [{"const": "any"}, {"type": "string", "pattern": RULE_PATTERN}],
+            },
         ),
     ]
     """Which of them may enter: rules, any of which suffices, or `any`. No rule, no entry."""
@@ -176,6 +191,7 @@ class Forward(Section):
     """One dialect of identity headers; its name alone is short for `{dialect: NAME}`."""
 
     dialect: Dialect
+    """Which names and forms of header the backend understands."""
     headers: dict[
         Literal["certificate", "verify", "subject", "issuer", "serial", "fingerprint", "not_after"],
         HeaderName,
@@ -200,8 +216,11 @@ class BackendTls(Section):
     """How an https:// backend is verified."""
 
     trust: Name
+    """Who may have issued the backend's certificate."""
     verify: Verify = Field(default_factory=Verify)
+    """What the backend's certificate must show."""
     identity: Name | None = None
+    """Client certificate shown to the backend, if it asks for one."""
 
 
 class ProxyProtocol(Section):
@@ -215,13 +234,16 @@ class RealIp(Section):
     """The caller's address is taken from a header of connections from these networks."""
 
     trusted: list[Network] = Field(min_length=1)
+    """Networks of the proxies whose word on the caller's address is taken."""
     header: Literal["X-Forwarded-For", "X-Real-IP"] = "X-Forwarded-For"
+    """Header they name the caller in."""
 
 
 class PlainListener(Section):
     """A listener without TLS that never reaches the backend."""
 
     listen: Listen
+    """Where it waits."""
 
 
 class IngressLink(Section):
@@ -230,7 +252,7 @@ class IngressLink(Section):
     name: Name
     """Name of the link, in logs, status and file names."""
     listen: Annotated[
-        list[Listen], Field(min_length=1), Shorthand(expand=_one_as_list, short={"type": "string"})
+        list[Listen], Field(min_length=1), Shorthand(expand=_one_as_list, short="item")
     ]
     """Where callers connect; one address or several."""
     server_names: list[ServerName] = Field(min_length=1)
@@ -247,7 +269,7 @@ class IngressLink(Section):
             Forward,
             Shorthand(
                 expand=lambda value: {"dialect": value} if isinstance(value, str) else value,
-                short={"type": "string"},
+                short={"enum": list(get_args(Dialect))},
             ),
         ]
     ] = Field(default_factory=list)
@@ -264,6 +286,7 @@ class IngressLink(Section):
     redirect: PlainListener | None = None
     """A plain listener that sends callers to https."""
     tls: Tls | None = None
+    """TLS policy of this link; default: the one at the top of the file."""
     rotation: Literal["auto", "reload"] = "auto"
     """auto reads a replaced identity without a reload where that is safe; reload keeps nginx from
     looking files up in every handshake, worth it above some 200 new connections a second."""
@@ -271,8 +294,9 @@ class IngressLink(Section):
     """Let callers resume TLS sessions; a resumed session is not verified again until it ends."""
     session_lifetime: Duration = timedelta(minutes=5)
     """How long a session can be resumed, when session_reuse is on."""
-    buffering: bool = False
-    """Collect answers before sending them on; off lets event streams through as they come."""
+    buffering: bool = True
+    """Collect answers in memory before sending them on. Chunked answers, such as event streams, pass event
+    by event all the same; false is for streams framed by Content-Length or by the end of the connection."""
     pool: Pool = Field(default_factory=Pool)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     limits: Limits = Field(default_factory=Limits)

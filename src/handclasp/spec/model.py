@@ -72,6 +72,7 @@ class Status(Section):
     """Where the agent answers GET /status.json, /healthz and /readyz."""
 
     listen: Listen
+    """Loopback address and port, or a unix socket."""
 
 
 class Log(Section):
@@ -91,9 +92,13 @@ class Spec(Section):
     $XDG_STATE_HOME/handclasp/NAME."""
     nginx: Nginx = Field(default_factory=Nginx)
     identities: dict[Name, Identity] = Field(default_factory=dict)
+    """Certificates with their keys, by the names links use for them."""
     trust: dict[Name, Trust] = Field(default_factory=dict)
+    """Sets of trust anchors, by the names links use for them."""
     egress: list[EgressLink] = Field(default_factory=list)
+    """Links out: plain HTTP in, our client certificate presented to the upstream."""
     ingress: list[IngressLink] = Field(default_factory=list)
+    """Links in: client certificates required, the caller's identity handed to the backend."""
     tls: Tls = Field(default_factory=TlsPolicy)
     """TLS policy of every link that has none of its own."""
     resolver: Resolver = Field(default_factory=Resolver)

@@ -80,6 +80,15 @@ def check_server_name(text: str) -> str:
     return name
 
 
+def check_accepted_host(text: str) -> str:
+    """A Host without port: a server name, or an IP address (IPv6 in brackets, as in the header)."""
+    bare = text.removeprefix("[").removesuffix("]")
+    if is_ip(bare):
+        address = ipaddress.ip_address(bare)
+        return f"[{address}]" if address.version == 6 else str(address)
+    return check_server_name(text)
+
+
 def split_host_port(text: str, *, what: str, default: int | None = None) -> tuple[str, int]:
     """`name:80`, `192.0.2.1:80`, `[2001:db8::1]:80`; ValueError names `what` is wanted."""
     if text.startswith("["):

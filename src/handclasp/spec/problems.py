@@ -159,7 +159,7 @@ def _not_an_option(value: Any, context: Mapping[str, Any]) -> tuple[str, str | N
     close = nearest(value, options)
     seen = f"{shown(value)} is not {listed}"
     if close is None:
-        return seen, f"Write {listed}."
+        return seen, "Write one of them."
     return f"{seen}; did you mean '{close}'?", f"Write {close}."
 
 

@@ -82,3 +82,14 @@ def check_dns_server(text: str) -> str:
     if not is_ip(host):
         raise ValueError(f"{shown(text)}: a DNS server is given by its IP address")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def duration_text(duration: timedelta) -> str:
+    """A duration as it is written in a spec: `10s`, `1h30m`."""
+    rest, text = duration // timedelta(milliseconds=1), ""
+    for unit in ("d", "h", "m", "s", "ms"):
+        size = _UNIT[unit] // timedelta(milliseconds=1)
+        count, rest = divmod(rest, size)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0s"

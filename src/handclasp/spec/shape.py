@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from handclasp.spec.model import Spec
 from handclasp.spec.policy import Section
@@ -43,7 +43,7 @@ def _bare(annotation: Any) -> Any:
     """Without Annotated and without `| None`."""
     while hasattr(annotation, "__metadata__"):
         annotation = get_args(annotation)[0]
-    if get_origin(annotation) is types.UnionType:
+    if get_origin(annotation) in (types.UnionType, Union):
         return _bare(next(part for part in get_args(annotation) if part is not type(None)))
     return annotation
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from handclasp.spec.names import check_host_name, check_path, check_server_name
+from handclasp.spec.names import check_accepted_host, check_host_name, check_path, check_server_name
 from handclasp.spec.quantities import check_dns_server, parse_duration, parse_network, parse_size
 from handclasp.spec.values import AllowRule, ListenAddress, Url
 
@@ -34,8 +34,8 @@ class Shorthand:
     """Lets a field be written short: `expand` makes the long form of it before validation."""
 
     expand: Callable[[Any], Any]
-    short: JsonSchemaValue | None
-    """JSON Schema of the short form; None when `expand` only refuses."""
+    short: JsonSchemaValue | Literal["item"] | None
+    """JSON Schema of the short form; `item`: one item of the list; None: `expand` only refuses."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -45,7 +45,12 @@ class Shorthand:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return handler(schema) if self.short is None else {"anyOf": [self.short, handler(schema)]}
+        long = handler(schema)
+        if self.short is None:
+            return long
+        if self.short != "item":
+            return {"anyOf": [self.short, long]}
+        return {"anyOf": [long["items"], long]}
 
 
 def _text(parse: Callable[[str], Any], *, form: str) -> Callable[[Any], Any]:
@@ -120,67 +125,79 @@ _STRING: JsonSchemaValue = {"type": "string"}
 SpecPath = Annotated[
     PurePosixPath,
     BeforeValidator(_path),
-    WithJsonSchema({**_STRING, "description": "Path, relative to the spec file."}),
+    WithJsonSchema({**_STRING, "title": "path"}),
 ]
 IdentityPath = Annotated[
     PurePosixPath,
     BeforeValidator(_identity_path),
-    WithJsonSchema({**_STRING, "description": "Path, relative to the spec file."}),
+    WithJsonSchema({**_STRING, "title": "path"}),
 ]
 Listen = Annotated[
     ListenAddress,
     BeforeValidator(_listen),
-    WithJsonSchema({**_STRING, "description": "host:port, [IPv6]:port or unix:/path."}),
+    WithJsonSchema({**_STRING, "title": "address", "description": "host:port or unix:PATH"}),
 ]
 TlsUrl = Annotated[
     Url,
     BeforeValidator(_url("https", "grpcs")),
-    WithJsonSchema({**_STRING, "pattern": "^(https|grpcs)://"}),
+    WithJsonSchema({**_STRING, "title": "URL", "pattern": "^(https|grpcs)://"}),
 ]
 BackendUrl = Annotated[
     Url,
     BeforeValidator(_url("http", "https", "grpc", "grpcs")),
-    WithJsonSchema({**_STRING, "pattern": "^(http|https|grpc|grpcs)://"}),
+    WithJsonSchema({**_STRING, "title": "URL", "pattern": "^(http|https|grpc|grpcs)://"}),
 ]
 Duration = Annotated[
     timedelta,
     BeforeValidator(_text(parse_duration, form="a duration such as 30s")),
-    WithJsonSchema({**_STRING, "pattern": "^([0-9]+(ms|s|m|h|d))+$"}),
+    WithJsonSchema({**_STRING, "title": "duration", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}),
 ]
 Size = Annotated[
     int,
     BeforeValidator(
         lambda value: _text(parse_size, form="a size such as 16k")(_scalar_text(value))
     ),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {**_STRING, "pattern": "^[0-9]+[kKmMgG]?$"}]}),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            "title": "size",
+            "minimum": 0,
+            "pattern": "^[0-9]+[kKmMgG]?$",
+        }
+    ),
 ]
 Network = Annotated[
     IPv4Network | IPv6Network,
     BeforeValidator(_text(parse_network, form="a network such as 10.0.0.0/8")),
-    WithJsonSchema({**_STRING, "description": "A network such as 10.0.0.0/8, or one address."}),
+    WithJsonSchema({**_STRING, "title": "network", "description": "10.0.0.0/8, or one address"}),
 ]
 DnsServer = Annotated[
     str,
     BeforeValidator(_text(check_dns_server, form="an IP address")),
-    WithJsonSchema({**_STRING, "description": "IP or IP:port, IPv6 with port in brackets."}),
+    WithJsonSchema({**_STRING, "title": "IP[:port]"}),
 ]
 HostName = Annotated[
-    str, BeforeValidator(_text(check_host_name, form="a host name")), WithJsonSchema({**_STRING})
+    str,
+    BeforeValidator(_text(check_host_name, form="a host name")),
+    WithJsonSchema({**_STRING, "title": "host name"}),
 ]
 ServerName = Annotated[
     str,
     BeforeValidator(_text(check_server_name, form="a server name")),
-    WithJsonSchema({**_STRING}),
+    WithJsonSchema({**_STRING, "title": "server name"}),
 ]
 AcceptedHost = Annotated[
     str,
     BeforeValidator(
         lambda value: (
-            value if value == "*" else _text(check_server_name, form="a host name or *")(value)
+            value if value == "*" else _text(check_accepted_host, form="a host name or *")(value)
         )
     ),
-    WithJsonSchema({**_STRING, "description": "A host name, `*.` and a host name, or `*`."}),
+    WithJsonSchema({**_STRING, "title": "host name, IP address or *"}),
 ]
+RULE_PATTERN = "^(cn|dn|dns|uri|email|ip|ou|issuer|sha256|spki):.|^spiffe://."
+"""For editors; AllowRule.parse decides."""
+
 Rule = Annotated[
     AllowRule,
     BeforeValidator(
@@ -194,8 +211,9 @@ Rule = Annotated[
     WithJsonSchema(
         {
             **_STRING,
+            "title": "rule",
             "description": "A rule such as cn:svc-b, dn:CN=svc-b,O=Example or dns:svc-b.internal.",
-            "pattern": "^(cn|dn|dns|uri|email|ip|ou|issuer|sha256|spki):.|^spiffe://.",
+            "pattern": RULE_PATTERN,
         }
     ),
 ]

@@ -104,6 +104,15 @@ class Url:
         return self.scheme in ("https", "grpcs")
 
     @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine itself, by loopback address or as localhost."""
+        if self.host is None:
+            return False
+        return self.host == "localhost" or (
+            is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback
+        )
+
+    @property
     def is_named(self) -> bool:
         """Whether the host is a DNS name (not an IP address, not a unix socket)."""
         return self.host is not None and not is_ip(self.host)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _BEFORE_REQUEST_SECONDS = 0.05
 
 
-class Stopped(Exception):  # noqa: N818 not an error: the observation is complete, with a failure
+class Stopped(Exception):
     """A stage failed and the failure is recorded."""
 
 
@@ -88,8 +88,7 @@ class Conversation:
             sock = await connect(addresses, self._attempts, deadline, self._clock)
             self._socket, self._stream = sock, ByteStream(sock)
             self._local = socket_name(sock.getsockname())
-            self._remote = socket_name(sock.getpeername())
-            words.text = self._attempts[-1].address
+            words.text = self._remote = self._attempts[-1].address
         if self._target.proxy_protocol:
             with self._in(Stage.PROXY_HEADER) as words:
                 header = proxy_header(sock)
@@ -214,7 +213,7 @@ class Conversation:
             raise Stopped from problem
         finally:
             seconds = self._clock() - begun
-            self._steps.append(Step(stage, ok, seconds, words.text))
+            self._steps.append(Step(stage, ok, seconds, words.text or ("" if ok else "cut short")))
 
     def _received(self) -> bytes:
         """The beginning of what the current stage got to see."""

@@ -68,8 +68,6 @@ class Session:
             return self._tls.read(size)
         except ssl.SSLWantReadError:
             return None
-        except ssl.SSLZeroReturnError:
-            return b""
 
     def close(self) -> None:
         """Put our close_notify into the outgoing bytes (RFC 8446 section 6.1)."""

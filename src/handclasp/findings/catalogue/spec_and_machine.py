@@ -74,4 +74,68 @@ ENTRIES: tuple[Entry, ...] = (
         "Two links have the same name, or two listeners claim the same address and name.",
         "Give each its own name or address.",
     ),
+    _check(
+        "spec-unused",
+        "HC708",
+        "An identity or trust is defined and no link uses it.",
+        "Remove it, or name it in the link that was meant to use it.",
+        Severity.INFO,
+    ),
+    _check(
+        "spec-inconsistent",
+        "HC709",
+        "Two keys of the spec contradict each other.",
+        "Change one of the two; the sentence names both.",
+    ),
+    _check(
+        "verify-name-missing",
+        "HC710",
+        "The upstream or backend has no single DNS name to compare its certificate with:"
+        " it is an IP address or a socket, or several servers have different names.",
+        "Write the name its certificate carries under `verify: {name: NAME}`;"
+        " it becomes SNI and Host.",
+        Severity.ERROR,
+        "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_name",
+    ),
+    _check(
+        "spec-no-links",
+        "HC711",
+        "The spec has neither an egress nor an ingress link, so there is nothing to run.",
+        "Add a link; `handclasp init egress` and `handclasp init ingress` write one to start from.",
+    ),
+    _check(
+        "status-exposed",
+        "HC712",
+        "The status listener would tell links, identities and failures to other machines.",
+        "Listen on loopback, as in `status: {listen: 127.0.0.1:9180}`.",
+    ),
+    _check(
+        "host-preserved",
+        "HC713",
+        "The upstream gets the caller's Host with a server name (SNI) that stays the upstream's;"
+        " a server that compares the two answers 421.",
+        "Leave `host: preserve` out unless the upstream expects the caller's Host.",
+        Severity.INFO,
+    ),
+    _check(
+        "spec-without-effect",
+        "HC714",
+        "A key is set that changes nothing where it stands.",
+        "Remove it, or set what it depends on.",
+        Severity.WARNING,
+    ),
+    _check(
+        "backend-in-clear",
+        "HC715",
+        "Requests go on to another machine without TLS: others on that network can read them, and"
+        " whoever reaches the backend directly can write the identity headers himself.",
+        "Use an https:// backend with `backend_tls`, or let the backend accept this machine only.",
+        Severity.INFO,
+    ),
+    _check(
+        "header-name-taken",
+        "HC716",
+        "A header that carries the client's identity has the name of another header.",
+        "Give each its own name under `headers` or `to`.",
+    ),
 )

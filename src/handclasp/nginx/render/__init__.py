@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from handclasp.nginx.render.context import Context
 from handclasp.nginx.render.egress import egress_fragment
 from handclasp.nginx.render.headers import strip_file, strip_fragment
-from handclasp.nginx.render.http import link_file, http_fragment
+from handclasp.nginx.render.http import http_fragment, link_file
 from handclasp.nginx.render.ingress import ingress_fragment, listeners_fragment, redirects_fragment
 from handclasp.nginx.render.process import main_fragment
 
@@ -42,7 +42,8 @@ def render(
 ) -> dict[str, str]:
     """File name → text. Includes are relative, so the set works in any directory.
 
-    `absolute_includes` is for an nginx whose main file lies elsewhere. With pins (name → version) the files of those versions are named outright: what `nginx -t` is given.
+    `absolute_includes` is for an nginx whose main file lies elsewhere. With pins (name → version)
+    the files of those versions are named outright: what `nginx -t` is given.
     """
     context = Context(plan, facts, layout, identity_pins or {}, trust_pins or {}, absolute_includes)
     fragments = {

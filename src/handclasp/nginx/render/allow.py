@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from handclasp.certs.dn import escape_value, parse
-from handclasp.nginx.render.text import block, directive, identifier
+from handclasp.nginx.render.text import block, entry, identifier
 from handclasp.spec.values import AllowKind, AllowRule
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def rule_pattern(rule: AllowRule) -> str:
 def allow_map(link: str, rules: Iterable[AllowRule], *, optional: bool) -> list[str]:
     """`$hc_allow_LINK`: 1 for a caller who may enter, else 0."""
     body = ["default 0;"]
-    body += [directive(f"~{rule_pattern(rule)}", 1) for rule in rules]
+    body += [entry(f"~{rule_pattern(rule)}", 1) for rule in rules]
     if optional:
-        body.append(directive("NONE:", 1))
+        body.append(entry("NONE:", 1))
     return block("map", SUBJECT_SOURCE, allow_variable(link), body=body)
 
 
@@ -59,7 +59,7 @@ def hop_map(link: str, rules: Iterable[AllowRule], header: str) -> list[str]:
     """`$hc_hop_LINK`: the inbound header when a trusted hop sent it, else empty."""
     value = f"$http_{header.lower().replace('-', '_')}"
     body = ['default "";']
-    body += [directive(f"~{rule_pattern(rule)}", value) for rule in rules]
+    body += [entry(f"~{rule_pattern(rule)}", value) for rule in rules]
     return block("map", SUBJECT_SOURCE, hop_variable(link), body=body)
 
 

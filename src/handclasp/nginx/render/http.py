@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.render.context import identity_variable
 from handclasp.nginx.render.refusals import refusal_maps
-from handclasp.nginx.render.text import block, directive
+from handclasp.nginx.render.text import block, entry
 from handclasp.nginx.render.upstreams import upstream_block
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def _maps() -> list[str]:
             "map",
             "$ssl_server_name $host",
             "$hc_misdirected",
-            body=["default 1;", directive(r"~*\A([^ ]+) \1\z", 0)],
+            body=["default 1;", entry(r"~*\A([^ ]+) \1\z", 0)],
         ),
         # Host for the backend, with the port unless it is https's own.
         *block(
             "map", "$server_port", "$hc_host", body=["default $host:$server_port;", "443 $host;"]
         ),
-        *block("map", "$status", "$hc_refused", body=["default 1;", directive("~^[123]", 0)]),
+        *block("map", "$status", "$hc_refused", body=["default 1;", entry("~^[123]", 0)]),
         *refusal_maps(),
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handclasp.nginx.render.servers import INTERNAL, grpc_answer
-from handclasp.nginx.render.text import block, directive
+from handclasp.nginx.render.text import block, directive, entry
 
 if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer
@@ -62,7 +62,7 @@ def refusal_maps() -> list[str]:
             "map",
             "$http_accept",
             "$hc_wants_json",
-            body=['default "";', directive("~*application/([a-z.+-]*\\+)?json", "json")],
+            body=['default "";', entry("~*application/([a-z.+-]*\\+)?json", "json")],
         ),
         *block(
             "map",
@@ -70,7 +70,7 @@ def refusal_maps() -> list[str]:
             "$hc_answer",
             body=[
                 "default $hc_answer_http;",
-                directive("~*^application/grpc", "grpc"),
+                entry("~*^application/grpc", "grpc"),
             ],
         ),
         *block("map", "$hc_wants_json", "$hc_answer_http", body=["default text;", "json json;"]),

@@ -33,6 +33,11 @@ def directive(name: str, *values: object) -> str:
     return " ".join((name, *map(quote, values))) + ";"
 
 
+def entry(key: str, value: object) -> str:
+    """One line of a `map`; a key that is a regular expression begins with `~`."""
+    return f"{quote(key)} {quote(value)};"
+
+
 def block(name: str, *values: object, body: Iterable[str]) -> list[str]:
     """A block directive with its body indented."""
     head = " ".join((name, *map(quote, values)))

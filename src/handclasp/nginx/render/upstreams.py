@@ -79,14 +79,24 @@ def pass_directives(
             directive("proxy_request_buffering", "off"),
             directive("proxy_max_temp_file_size", 0),
             directive("proxy_buffering", "on" if buffering else "off"),
-            directive("proxy_buffer_size", "32k"),
+            *_buffers(context, buffering=buffering),
         ]
-        if buffering:
-            lines += [
-                directive("proxy_buffers", 16, "32k"),
-                directive("proxy_busy_buffers_size", "64k"),
-            ]
     return lines
+
+
+def _buffers(context: Context, *, buffering: bool) -> list[str]:
+    """Sizes by measurement (docs/decisions/0007).
+
+    `proxy_buffer_size` is allocated by every request, and musl, which static builds come with, maps and
+    unmaps larger ones each time; the others are allocated only for bodies that need them.
+    """
+    small, large = ("8k", "16k") if context.facts.static else ("16k", "32k")
+    return [
+        directive("proxy_buffer_size", small if buffering else large),
+        directive("proxy_buffers", 8, "32k"),
+        directive("proxy_busy_buffers_size", "64k"),
+        directive("client_body_buffer_size", "64k"),
+    ]
 
 
 def _tls_directives(kind: str, tls: UpstreamTls, context: Context) -> list[str]:

@@ -1,0 +1,290 @@
+"""The agent: starts nginx, keeps it running, follows signals and names, until it is told to stop (edge).
+
+Signals: HUP reads the spec again, USR1 makes nginx reopen its logs, TERM and INT drain and end.
+If the agent is killed nginx goes on serving, and the next `run` adopts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handclasp.agent import journal
+from handclasp.agent.carrier import Applied, Carrier
+from handclasp.agent.control import CONTROL_SOCKET, StatusServers
+from handclasp.agent.notify import notify
+from handclasp.agent.prepare import Choices, Prepared, prepare
+from handclasp.agent.status import Snapshot
+from handclasp.errors import EnvironmentFault, HandclaspError
+from handclasp.nginx.lifecycle import Command, Event, Lifecycle, State, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from handclasp.ports import Clock, Resolver
+
+DRAIN_SECONDS = 30.0
+DNS_POLL_SECONDS = 30.0
+"""Names are looked up this often, so a change costs at most one reload in that time."""
+
+
+class GivenUp(EnvironmentFault):
+    """nginx ended too often in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an agent runs."""
+
+    choices: Choices
+    drain_seconds: float = DRAIN_SECONDS
+    dns_poll_seconds: float = DNS_POLL_SECONDS
+
+
+class Agent:
+    """One agent, from start to end. `on_ready` is told what is in effect once it is proven."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        resolver: Resolver,
+        on_ready: Callable[[Applied], None],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._resolver = resolver
+        self._on_ready = on_ready
+        self._events: asyncio.Queue[str] = asyncio.Queue()
+        self._lifecycle = Lifecycle()
+        self._started = clock.now()
+        self._refused_change: str | None = None
+        self._status: StatusServers | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, prepared: Prepared) -> None:
+        """Serves until TERM or INT. Raises what forbids the start, or GivenUp."""
+        carrier = Carrier.open(prepared)
+        self._carrier = carrier
+        for number, event in (
+            (signal.SIGHUP, "reload"),
+            (signal.SIGUSR1, "reopen logs"),
+            (signal.SIGTERM, "stop"),
+            (signal.SIGINT, "stop"),
+        ):
+            asyncio.get_running_loop().add_signal_handler(number, self._events.put_nowait, event)
+        ended_well = False
+        try:
+            await self._begin(prepared)
+            await self._serve()
+            ended_well = True
+        finally:
+            await self._finish(graceful=ended_well)
+
+    async def _begin(self, prepared: Prepared) -> None:
+        self._note(Event.START_ASKED)
+        beginning = asyncio.ensure_future(self._carrier.begin(prepared))
+        # A TERM during the start ends it; nothing half-started is left behind.
+        stopping = asyncio.ensure_future(self._stop_asked())
+        done, _ = await asyncio.wait({beginning, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if beginning not in done:
+            beginning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beginning
+            raise EnvironmentFault("stopped before everything was ready")
+        applied = await beginning
+        self._note(Event.MASTER_STARTED)
+        status = StatusServers(self._snapshot)
+        self._status = status
+        await status.start(Path(prepared.layout.run) / CONTROL_SOCKET)
+        await status.listen(prepared.spec.status.listen if prepared.spec.status else None)
+        self._watch_master()
+        self._spawn(self._watch_names())
+        self._on_ready(applied)
+        self._announce(applied)
+
+    async def _stop_asked(self) -> None:
+        held: list[str] = []
+        while (event := await self._events.get()) != "stop":
+            held.append(event)
+        for event in held:
+            self._events.put_nowait(event)
+
+    async def _serve(self) -> None:
+        while True:
+            match await self._events.get():
+                case "reload":
+                    await self._reread()
+                case "names changed":
+                    await self._reread(because="addresses of upstreams changed")
+                case "reopen logs":
+                    if self._carrier.master is not None:
+                        self._carrier.master.reopen_logs()
+                case "master exited":
+                    self._act(self._note(Event.MASTER_EXITED))
+                case "retry due":
+                    await self._retry()
+                case "stop":
+                    return
+
+    # -- changing
+
+    async def _reread(self, *, because: str = "reload asked") -> None:
+        """Reads the spec again and puts it into effect; a bad one is refused and the old one stays."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
+        journal.info("spec read again", because=because)
+        try:
+            prepared = await prepare(
+                self._settings.choices, now=self._clock.now(), resolver=self._resolver
+            )
+            if Path(prepared.layout.root) != self._carrier.state.path:
+                raise EnvironmentFault(
+                    "the state directory cannot change while running", hint="stop and start again"
+                )
+            applied = await self._change(prepared)
+        except HandclaspError as failure:
+            self._refused_change = failure.message
+            journal.error("change refused, the old configuration serves on", why=str(failure))
+            notify("READY=1", f"STATUS=change refused: {failure.message.splitlines()[0]}")
+            return
+        self._refused_change = None
+        journal.info(
+            "change in effect" if applied.changed else "nothing changed",
+            generation=applied.generation,
+        )
+        self._announce(applied)
+
+    async def _change(self, prepared: Prepared) -> Applied:
+        if self._lifecycle.state in (State.BACKOFF, State.FAILED):
+            # nginx is down: the new configuration may be the cure, so it is started with it.
+            self._note(Event.RELOAD_ASKED)
+            applied = await self._carrier.begin(prepared)
+            self._note(Event.MASTER_STARTED)
+            self._watch_master()
+        else:
+            self._note(Event.RELOAD_ASKED)
+            try:
+                applied = await self._carrier.change(prepared)
+            except HandclaspError:
+                self._note(Event.RELOAD_REFUSED)
+                raise
+            self._note(Event.RELOAD_CONFIRMED)
+        if self._status is not None:
+            await self._status.listen(prepared.spec.status.listen if prepared.spec.status else None)
+        return applied
+
+    # -- keeping nginx alive
+
+    def _note(self, event: Event) -> tuple[Command, ...]:
+        self._lifecycle, commands = step(self._lifecycle, event, self._clock.monotonic())
+        return commands
+
+    def _act(self, commands: tuple[Command, ...]) -> None:
+        for command in commands:
+            match command:
+                case Command.SCHEDULE_RETRY:
+                    delay = self._lifecycle.delay_seconds(self._clock.monotonic())
+                    journal.warning("nginx is started again", in_seconds=round(delay, 1))
+                    self._spawn(self._later(delay, "retry due"))
+                case Command.REPORT_GIVING_UP:
+                    journal.error("nginx ended too often; giving up")
+                    notify("STATUS=nginx ended too often; giving up")
+                    raise GivenUp(
+                        "nginx ended too often in a row; it is not started again",
+                        hint=f"read {self._carrier.state.nginx_prefix}/logs/error.log",
+                    )
+                case _:
+                    continue
+
+    async def _retry(self) -> None:
+        commands = self._note(Event.RETRY_DUE)
+        if Command.START not in commands:
+            self._act(commands)
+            return
+        try:
+            await self._carrier.restart()
+        except HandclaspError as failure:
+            journal.error("nginx did not start", why=str(failure))
+            self._act(self._note(Event.START_FAILED))
+            return
+        self._note(Event.MASTER_STARTED)
+        self._watch_master()
+        notify("STATUS=serving")
+
+    def _watch_master(self) -> None:
+        master = self._carrier.master
+        if master is None:
+            return
+
+        async def watch() -> None:
+            ended = await master.wait()
+            if self._carrier.master is master and self._lifecycle.state is not State.STOPPING:
+                journal.error("nginx ended", how=ended)
+                self._events.put_nowait("master exited")
+
+        self._spawn(watch())
+
+    # -- names
+
+    async def _watch_names(self) -> None:
+        """Follows addresses of names that this nginx cannot follow itself."""
+        while True:
+            await asyncio.sleep(self._settings.dns_poll_seconds)
+            applied = self._carrier.applied
+            if applied is None or not applied.plan.resolved_names:
+                continue
+            names = applied.plan.resolved_names
+            seen = await self._resolver.resolve(names)
+            before = applied.prepared.addresses
+            if any(seen[name] != before.get(name, ()) for name in names):
+                self._events.put_nowait("names changed")
+
+    # -- around it
+
+    def _snapshot(self) -> Snapshot:
+        applied = self._carrier.applied
+        assert applied is not None
+        master = self._carrier.master
+        workers = master.workers() if master is not None and master.running else ()
+        return Snapshot(
+            applied=applied,
+            lifecycle=self._lifecycle,
+            master_pid=master.pid if master is not None and master.running else None,
+            worker_pids=tuple(worker.pid for worker in workers),
+            agent_pid=os.getpid(),
+            started=self._started,
+            now=self._clock.now(),
+            refused_change=self._refused_change,
+        )
+
+    def _announce(self, applied: Applied) -> None:
+        links = len(applied.plan.egress) + len(applied.plan.ingress)
+        pid = self._carrier.master.pid if self._carrier.master else 0
+        notify("READY=1", f"STATUS=serving {links} links", f"MAINPID={os.getpid()}")
+        journal.info("ready", links=links, generation=applied.generation, nginx_pid=pid)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _later(self, delay: float, event: str) -> None:
+        await asyncio.sleep(delay)
+        self._events.put_nowait(event)
+
+    async def _finish(self, *, graceful: bool) -> None:
+        if graceful:
+            notify("STOPPING=1")
+            journal.info("draining", at_most_seconds=self._settings.drain_seconds)
+        self._note(Event.STOP_ASKED)
+        for task in self._tasks:
+            task.cancel()
+        if self._status is not None:
+            await self._status.stop()
+        await self._carrier.end(self._settings.drain_seconds if graceful else 1.0)

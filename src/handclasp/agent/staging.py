@@ -1,0 +1,108 @@
+"""Writing a plan's material into a state directory and asking nginx whether it takes it (edge)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from handclasp.findings import found
+from handclasp.nginx.errorlog import refusal_in
+from handclasp.nginx.features import Feature
+from handclasp.nginx.layout import REJECT_IDENTITY, Layout
+from handclasp.nginx.process import NginxMaster
+from handclasp.nginx.reject_identity import reject_identity
+from handclasp.nginx.render import render
+from handclasp.nginx.state import StateDirectory
+
+if TYPE_CHECKING:
+    from handclasp.agent.prepare import Prepared
+    from handclasp.findings import Finding
+    from handclasp.nginx.parts import Plan
+
+_REJECT_VERSION = "1"
+_KEPT_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "OPENSSL_CONF",
+    "OPENSSL_MODULES",
+    # libfaketime, by which an operator can try tomorrow today
+    "LD_PRELOAD",
+    "FAKETIME",
+    "FAKETIME_TIMESTAMP_FILE",
+    "FAKETIME_NO_CACHE",
+    "FAKETIME_DONT_FAKE_MONOTONIC",
+)
+
+
+def nginx_environment() -> dict[str, str]:
+    """nginx's environment: nothing of ours, lest a secret given by variable shows in its /proc entry."""
+    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+
+
+def identity_versions(prepared: Prepared, plan: Plan) -> dict[str, str]:
+    """Name → version of everything below identities/, ours for rejecting servers included."""
+    versions = dict(plan.identities)
+    if plan.listeners and not prepared.facts.has(Feature.REJECT_HANDSHAKE):
+        versions[REJECT_IDENTITY] = _REJECT_VERSION
+    return versions
+
+
+def stage(state: StateDirectory, prepared: Prepared, plan: Plan) -> None:
+    """Every identity and trust as an immutable version; no link moves. Raises EnvironmentFault."""
+    material = prepared.material
+    for name, version in plan.identities:
+        identity = material.identities[name]
+        files = {"cert.pem": identity.certificate_pem(), "key.pem": identity.key_pem().reveal()}
+        state.stage_identity(name, version, files)
+    for name, version in plan.trust:
+        trust = {"ca.pem": material.trust[name].bundle_pem()}
+        if (crl := material.trust[name].crl_pem()) is not None:
+            trust["crl.pem"] = crl
+        state.stage_trust(name, version, trust)
+    if REJECT_IDENTITY in identity_versions(prepared, plan):
+        folder = state.path / "identities" / REJECT_IDENTITY / _REJECT_VERSION
+        if not folder.is_dir():
+            state.stage_identity(REJECT_IDENTITY, _REJECT_VERSION, reject_identity())
+
+
+def refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
+    """What `nginx -t` says against the plan, whose material is staged; empty when it takes it.
+
+    The configuration tested names every version outright (nginx.render, pins).
+    """
+    files = render(
+        plan,
+        prepared.facts,
+        Layout(PurePosixPath(state.path)),
+        identity_pins=identity_versions(prepared, plan),
+        trust_pins=dict(plan.trust),
+    )
+    folder = Path(tempfile.mkdtemp(prefix=".test-", dir=state.nginx_prefix))
+    try:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        result = NginxMaster.test(
+            prepared.binary, state.nginx_prefix, folder / "nginx.conf", nginx_environment()
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if result.ok:
+        return ()
+    silent = found("nginx-config-refused", "nginx refuses the configuration without saying why")
+    return refusal_in(result.lines) or (silent,)
+
+
+def trial(prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
+    """`refusals` in a throw-away state directory (0700, keys 0600): nothing of the instance is touched."""
+    with (
+        tempfile.TemporaryDirectory(prefix="handclasp-check-") as folder,
+        StateDirectory.open(Path(folder) / "state", worker_group=None) as state,
+    ):
+        stage(state, prepared, plan)
+        return refusals(state, prepared, plan)

@@ -1,0 +1,112 @@
+"""What the agent knows, as one value: `status`, /status.json and readiness render it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from handclasp.certs.dn import subject_text
+from handclasp.nginx.lifecycle import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from handclasp.agent.carrier import Applied
+    from handclasp.nginx.lifecycle import Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment of the agent."""
+
+    applied: Applied
+    lifecycle: Lifecycle
+    master_pid: int | None
+    worker_pids: tuple[int, ...]
+    agent_pid: int
+    started: datetime
+    now: datetime
+    refused_change: str | None  # why the spec on disk is not the one in effect
+
+    @property
+    def ready(self) -> bool:
+        """Whether nginx serves the plan in effect."""
+        return self.lifecycle.state in (State.SERVING, State.RELOADING) and bool(self.worker_pids)
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable JSON form (docs/reference/json.md)."""
+        prepared, plan = self.applied.prepared, self.applied.plan
+        return {
+            "name": plan.name,
+            "ready": self.ready,
+            "agent": {"pid": self.agent_pid, "started": self.started.isoformat()},
+            "nginx": {
+                "state": self.lifecycle.state.value,
+                "pid": self.master_pid,
+                "workers": list(self.worker_pids),
+                "version": prepared.facts.version_text,
+                "binary": str(prepared.binary),
+                "tls": f"{prepared.facts.tls_library.name} {prepared.facts.tls_library.running}",
+            },
+            "generation": self.applied.generation,
+            "refused_change": self.refused_change,
+            "links": self._links(),
+            "identities": self._identities(),
+            "findings": [
+                finding.as_json() for finding in prepared.findings if finding.severity != "info"
+            ],
+        }
+
+    def _links(self) -> list[dict[str, Any]]:
+        plan = self.applied.plan
+        links: list[dict[str, Any]] = []
+        for server in plan.egress:
+            upstreams = {one.name: one for one in plan.upstreams}
+            used = [upstreams[route.upstream] for route in server.routes if route.upstream]
+            links.append(
+                {
+                    "name": server.link,
+                    "kind": "egress",
+                    "listen": [str(server.listen)],
+                    "to": sorted(
+                        {f"{one.scheme}://{one.tls.name if one.tls else ''}" for one in used}
+                    ),
+                    "identities": sorted(
+                        {one.tls.identity for one in used if one.tls and one.tls.identity}
+                    ),
+                    "down": [route.reason for route in server.routes if route.reason],
+                    "insecure": any(one.tls and one.tls.trust is None for one in used),
+                }
+            )
+        for ingress in plan.ingress:
+            links.append(
+                {
+                    "name": ingress.link,
+                    "kind": "ingress",
+                    "listen": [str(address) for address in ingress.listen],
+                    "server_names": list(ingress.server_names),
+                    "identities": [ingress.identity],
+                    "clients": ingress.verify,
+                    "allow": [str(rule).removesuffix(":") for rule in ingress.allow],
+                    "down": [],
+                    "insecure": False,
+                }
+            )
+        return links
+
+    def _identities(self) -> list[dict[str, Any]]:
+        identities: list[dict[str, Any]] = []
+        for name, version in self.applied.plan.identities:
+            leaf = self.applied.prepared.material.identities[name].leaf
+            assert leaf is not None
+            end = leaf.not_valid_after_utc
+            identities.append(
+                {
+                    "name": name,
+                    "subject": subject_text(leaf),
+                    "not_after": end.isoformat(),
+                    "days_left": (end - self.now).days,
+                    "version": version[:16],
+                }
+            )
+        return identities

@@ -1,0 +1,69 @@
+"""`handclasp run`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from handclasp.cli.options import spec_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from handclasp.agent.carrier import Applied
+
+
+@click.command(
+    epilog="Example: handclasp run -c handclasp.yaml. Signals: HUP reads the spec again, USR1 reopens"
+    " nginx's logs, TERM drains and ends."
+)
+@spec_options
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the agent's log on stderr.",
+)
+@click.option(
+    "--drain",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long requests under way may take when stopping.",
+)
+def run(spec: Path, nginx: str | None, state_dir: Path | None, log_format: str, drain: int) -> None:
+    """Carry the links of a spec: start nginx, prove each listener, keep it running."""
+    from handclasp.agent import journal
+    from handclasp.agent.clock import SystemClock
+    from handclasp.agent.loop import Agent, Settings
+    from handclasp.agent.prepare import Choices, prepare
+    from handclasp.agent.resolve import SystemResolver
+    from handclasp.cli.output import echo_findings
+    from handclasp.errors import ExitCode
+    from handclasp.findings import FindingsError
+
+    journal.configure(log_format)
+    choices = Choices(spec, nginx, state_dir)
+    clock, resolver = SystemClock(), SystemResolver()
+
+    async def serve() -> None:
+        prepared = await prepare(choices, now=clock.now(), resolver=resolver)
+        if prepared.plan is None:
+            raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
+        echo_findings(prepared.findings)
+        await Agent(Settings(choices, drain_seconds=float(drain)), clock, resolver, _table).run(
+            prepared
+        )
+
+    asyncio.run(serve())
+
+
+def _table(applied: Applied) -> None:
+    """The links, on stdout, once they are proven."""
+    from handclasp.cli.output import link_table
+
+    click.echo(link_table(applied))

@@ -1,0 +1,109 @@
+"""An nginx of a test's own: prefix, a small hand-written configuration, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from handclasp.nginx import orphans
+from handclasp.nginx.master_record import MasterRecord
+from handclasp.nginx.process import NginxMaster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ENV = {"PATH": "/usr/bin:/bin"}
+
+
+@dataclass
+class Installation:
+    """`write` a configuration, then `start`; use inside `cleaned_up`."""
+
+    binary: Path
+    prefix: Path
+    env: dict[str, str] = field(default_factory=lambda: dict(ENV))
+
+    def __post_init__(self) -> None:
+        for name in ("logs", "temp"):
+            (self.prefix / name).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def conf(self) -> Path:
+        return self.prefix / "nginx.conf"
+
+    @property
+    def log_path(self) -> Path:
+        return self.prefix / "logs" / "error.log"
+
+    def write(
+        self,
+        listen: str | int,
+        body: str = "one",
+        *,
+        main: str = "",
+        http: str = "",
+        workers: int = 2,
+    ) -> None:
+        address = f"127.0.0.1:{listen}" if isinstance(listen, int) else listen
+        user = "user root root;" if os.geteuid() == 0 else ""
+        temps = "".join(
+            f"{name}_temp_path temp/{name};"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        self.conf.write_text(
+            f"daemon off; pid nginx.pid; {user} worker_processes {workers};\n"
+            f"error_log {self.log_path} info;\n{main}\n"
+            "events { worker_connections 64; }\n"
+            f"http {{ {temps} access_log logs/access.log; {http}\n"
+            f'  server {{ listen {address}; return 200 "{body}"; }}\n}}\n'
+        )
+
+    async def start(self, **options: object) -> NginxMaster:
+        return await NginxMaster.start(
+            self.binary,
+            self.prefix,
+            self.conf,
+            env=self.env,
+            log_path=self.log_path,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def left_running(self) -> list[int]:
+        record = MasterRecord.read(self.prefix)
+        return [stat.pid for stat in orphans.members(record)] if record else []
+
+    @contextlib.contextmanager
+    def cleaned_up(self) -> Iterator[Installation]:
+        try:
+            yield self
+        finally:
+            record = MasterRecord.read(self.prefix)
+            if record is not None:
+                orphans.kill_session(record)
+
+
+async def fetch(port: int) -> str:
+    """The body of GET / on a fresh connection."""
+
+    def get() -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(get)
+
+
+async def until(condition: object, seconds: float = 5.0) -> None:
+    """Waits for a callable to be true. Raises TimeoutError."""
+    assert callable(condition)
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,802 @@
+"""The nginx master as a process, with real builds and real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handclasp.errors import EnvironmentFault, ExitCode, InternalFault
+from handclasp.findings import FindingsError
+from handclasp.nginx import orphans, proc
+from handclasp.nginx.master_record import MasterRecord
+from handclasp.nginx.process import NginxMaster
+from tests.nginx.installation import ENV, Installation, fetch, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+Ports = "Callable[[], int]"
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def here(nginx_build: Path, tmp_path: Path) -> Iterator[Installation]:
+    with Installation(nginx_build, tmp_path / "nginx").cleaned_up() as installation:
+        yield installation
+
+
+@pytest.fixture
+def port(free_port: Callable[[], int]) -> int:
+    return free_port()
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(40):
+            await coroutine
+
+    asyncio.run(bounded())
+
+
+@contextlib.contextmanager
+def taken(port: int) -> Iterator[None]:
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+
+
+# -- testing a configuration
+
+
+def test_good_configuration_passes_without_a_line(here: Installation, port: int) -> None:
+    here.write(port)
+    result = NginxMaster.test(here.binary, here.prefix, here.conf, ENV)
+    assert (result.ok, result.lines) == (True, ())
+
+
+def test_bad_configuration_is_told_with_nginxs_line(here: Installation, port: int) -> None:
+    here.write(port, http="nonsense;")
+    result = NginxMaster.test(here.binary, here.prefix, here.conf, ENV)
+    assert not result.ok
+    assert any('unknown directive "nonsense"' in line for line in result.lines)
+    assert "successful" not in " ".join(result.lines)
+
+
+def test_warning_does_not_fail_a_configuration(here: Installation, port: int) -> None:
+    here.write(
+        port,
+        http="types_hash_max_size 16; types_hash_bucket_size 64; server { listen "
+        f"127.0.0.1:{port}; }}",
+    )
+    result = NginxMaster.test(here.binary, here.prefix, here.conf, ENV)
+    assert result.ok
+    assert any("conflicting server name" in line for line in result.lines)
+
+
+def test_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    for binary in (tmp_path / "none", tmp_path):
+        with pytest.raises(EnvironmentFault, match=f"cannot run {binary}"):
+            NginxMaster.test(binary, tmp_path, tmp_path / "nginx.conf", ENV)
+        with pytest.raises(EnvironmentFault, match=f"cannot run {binary}"):
+            (tmp_path / "logs").mkdir(exist_ok=True)
+            run(Installation(binary, tmp_path).start())  # type: ignore[arg-type]
+
+
+def test_configuration_test_is_bounded_in_time(tmp_path: Path) -> None:
+    slow = tmp_path / "nginx"
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.chmod(0o755)
+    result = NginxMaster.test(slow, tmp_path, tmp_path / "nginx.conf", ENV, timeout=0.2)
+    assert (result.ok, result.lines) == (False, ("nginx -t did not end within 0.2 s",))
+
+
+# -- starting and ending
+
+
+def test_started_master_serves_and_quits_without_a_trace(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port, workers=3)
+        master = await here.start()
+        assert await fetch(port) == "one"
+        await until(lambda: len(master.workers()) == 3)
+        assert {worker.uid for worker in master.workers()} == {os.geteuid()}
+        assert not any(worker.shutting_down for worker in master.workers())
+        assert master.binary_change() is None
+        assert not master.adopted
+        ended = await master.quit(5)
+        assert (ended.code, ended.killed_by, ended.forced) == (0, None, False)
+        assert str(ended) == f"nginx (pid {master.pid}) exited with code 0"
+        assert here.left_running() == []
+        assert not (here.prefix / "nginx.pid").exists()
+        with pytest.raises(ConnectionRefusedError):
+            await fetch(port)
+
+    run(scenario())
+
+
+def test_nginx_has_no_pipe_or_terminal_of_ours(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        fds = {number: os.readlink(f"/proc/{master.pid}/fd/{number}") for number in (0, 1, 2)}
+        assert fds[0] == "/dev/null"
+        assert fds[1] == str(here.prefix / "logs/stderr.log")
+        assert fds[2].startswith(str(here.prefix / "logs"))
+        stat = proc.read_stat(master.pid)
+        assert stat is not None
+        assert stat.session == master.pid
+        await master.terminate()
+
+    run(scenario())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: workers drop privileges")
+def test_uid_of_workers_is_what_they_dropped_to(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        here.conf.write_text(here.conf.read_text().replace("user root root", "user nobody"))
+        master = await here.start()
+        assert {worker.uid for worker in master.workers()} == {65534}
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_port_in_use_is_the_finding_and_nothing_is_left(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        with taken(port), pytest.raises(FindingsError) as caught:
+            await here.start()
+        assert [finding.slug for finding in caught.value.findings] == ["port-in-use"]
+        assert f"127.0.0.1:{port}" in caught.value.findings[0].seen
+        assert caught.value.exit_code is ExitCode.ENVIRONMENT
+        assert here.left_running() == []
+        master = await here.start()
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_nginx_that_exits_at_once_is_told_with_its_line(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port, http="nonsense;")
+        with pytest.raises(FindingsError) as caught:
+            await here.start()
+        (finding,) = caught.value.findings
+        assert finding.slug == "nginx-exited-at-once"
+        assert 'unknown directive "nonsense"' in finding.seen
+        assert "exited with code 1" in finding.seen
+
+    run(scenario())
+
+
+def test_lines_of_an_earlier_failure_are_not_told_again(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port, http="earlier_nonsense;")
+        with pytest.raises(FindingsError, match="earlier_nonsense"):
+            await here.start()
+        here.write(port, http="later_nonsense;")
+        with pytest.raises(FindingsError, match="later_nonsense") as caught:
+            await here.start()
+        assert "earlier" not in str(caught.value)
+
+    run(scenario())
+
+
+def test_workers_that_cannot_live_fail_the_start(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port, main="working_directory /nonexistent;")
+        with pytest.raises(FindingsError, match="its workers exit at once.*nonexistent"):
+            await here.start()
+        assert here.left_running() == []
+
+    run(scenario())
+
+
+def test_start_that_never_gets_ready_is_bounded_and_ended(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        here.conf.write_text(here.conf.read_text().replace("pid nginx.pid", "pid elsewhere.pid"))
+        with pytest.raises(FindingsError, match=r"not ready within 0\.5 s"):
+            await here.start(within=0.5)
+        assert here.left_running() == []
+
+    run(scenario())
+
+
+def test_cancelled_start_leaves_nothing_running(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        with taken(port):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.4):
+                    await here.start()
+            assert here.left_running() == []
+
+    run(scenario())
+
+
+def test_second_start_on_a_living_master_is_refused(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        with pytest.raises(InternalFault, match="is alive: adopt it"):
+            await here.start()
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_early_log_option_is_accepted_where_the_build_has_it(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start(early_log_option=True)
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_client_that_hangs_on_cannot_hold_up_the_end(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost:")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        ended = await master.quit(0.3)
+        assert ended.forced
+        assert here.left_running() == []
+        assert await reader.read() == b""
+        writer.close()
+
+    run(scenario())
+
+
+def test_request_in_flight_is_finished_by_a_graceful_end(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        ending = asyncio.ensure_future(master.quit(10))
+        await asyncio.sleep(0.2)
+        writer.write(b"\r\n")
+        assert (await reader.read()).endswith(b"one")
+        writer.close()
+        assert not (await ending).forced
+
+    run(scenario())
+
+
+# -- reloading
+
+
+def test_reload_is_confirmed_when_all_workers_are_new(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        before = {worker.pid for worker in master.workers()}
+        here.write(port, "two", workers=3)
+        outcome = await master.reloaded(master.reload(), 10, expected_workers=3)
+        assert outcome.ok, outcome
+        assert len(outcome.workers) == 3
+        assert not before & set(outcome.workers)
+        assert await fetch(port) == "two"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_refused_reload_is_told_and_the_old_configuration_serves_on(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        before = {worker.pid for worker in master.workers()}
+        here.write(port, "two", http="nonsense;")
+        outcome = await master.reloaded(master.reload(), 10)
+        assert not outcome.ok
+        assert 'unknown directive "nonsense"' in " ".join(outcome.lines)
+        assert outcome.seconds < 5
+        assert await fetch(port) == "one"
+        assert before == {worker.pid for worker in master.workers()}
+        here.write(port, "three")
+        assert (await master.reloaded(master.reload(), 10)).ok
+        assert await fetch(port) == "three"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_reload_onto_a_taken_port_is_refused(
+    here: Installation, free_port: Callable[[], int]
+) -> None:
+    async def scenario() -> None:
+        port, other = free_port(), free_port()
+        here.write(port)
+        master = await here.start()
+        here.write(port, "two", http=f"server {{ listen 127.0.0.1:{other}; }}")
+        with taken(other):
+            outcome = await master.reloaded(master.reload(), 10)
+        assert not outcome.ok
+        assert outcome.reason == "nginx refused it"
+        assert f"bind() to 127.0.0.1:{other} failed" in outcome.lines[0]
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_reload_that_gets_its_port_at_a_later_try_is_confirmed(
+    here: Installation, free_port: Callable[[], int]
+) -> None:
+    async def scenario() -> None:
+        port, other = free_port(), free_port()
+        here.write(port)
+        master = await here.start()
+        here.write(port, "two", http=f'server {{ listen 127.0.0.1:{other}; return 200 "x"; }}')
+        with taken(other):
+            request = master.reload()
+            await until(lambda: any("bind()" in line for line in request.mark.lines()))
+        assert (await master.reloaded(request, 10)).ok
+        assert await fetch(other) == "x"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_reload_with_too_few_workers_is_not_confirmed(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        outcome = await master.reloaded(master.reload(), 1, expected_workers=5)
+        assert not outcome.ok
+        assert "2 workers are there, not 5" in outcome.reason
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_reload_is_not_confirmed_while_a_stopped_master_does_nothing(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        os.kill(master.pid, signal.SIGSTOP)
+        outcome = await master.reloaded(master.reload(), 0.5)
+        os.kill(master.pid, signal.SIGCONT)
+        assert not outcome.ok
+        assert "old workers go on serving" in outcome.reason
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_old_worker_with_a_client_is_seen_shutting_down(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port, workers=1)
+        master = await here.start()
+        (old,) = master.workers()
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost:")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        outcome = await master.reloaded(master.reload(), 10, expected_workers=1)
+        assert outcome.ok
+        assert {worker.pid: worker.shutting_down for worker in master.workers()} == {
+            old.pid: True,
+            outcome.workers[0]: False,
+        }
+        writer.close()
+        await master.terminate()
+
+    run(scenario())
+
+
+# -- deaths
+
+
+def test_killed_worker_is_replaced_and_the_master_goes_on(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        before = {worker.pid for worker in master.workers()}
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: len({worker.pid for worker in master.workers()} - {victim}) == 2)
+        assert master.running
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_killed_master_is_noticed_and_its_workers_end_before_the_next_start(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        first = await here.start()
+        os.kill(first.pid, signal.SIGKILL)
+        async with asyncio.timeout(5):
+            ended = await first.wait()
+        assert ended.killed_by == signal.SIGKILL
+        assert "was killed by SIGKILL" in str(ended)
+        assert not first.running
+        left = here.left_running()
+        assert len(left) == 2
+        assert await fetch(port) == "one"  # the workers go on
+        here.write(port, "two")
+        second = await here.start()
+        assert {await fetch(port) for _ in range(8)} == {"two"}
+        assert all(proc.read_stat(pid) is None for pid in left)
+        await second.terminate()
+
+    run(scenario())
+
+
+def test_without_ending_orphans_the_port_would_be_taken(
+    here: Installation, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        first = await here.start()
+        left = [worker.pid for worker in first.workers()]
+        os.kill(first.pid, signal.SIGKILL)
+        await first.wait()
+
+        async def nothing(*_: object, **__: object) -> tuple[int, ...]:
+            return ()
+
+        monkeypatch.setattr(orphans, "end_orphans", nothing)
+        try:
+            with pytest.raises(FindingsError, match="port-in-use"):
+                await here.start()
+        finally:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+
+    run(scenario())
+
+
+def test_orphan_that_does_not_let_go_is_killed(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        stuck = min(worker.pid for worker in master.workers())
+        os.kill(stuck, signal.SIGSTOP)
+        os.kill(master.pid, signal.SIGKILL)
+        await master.wait()
+        ended = await orphans.end_orphans(here.prefix, patience=0.3)
+        assert stuck in ended
+        assert here.left_running() == []
+
+    run(scenario())
+
+
+def test_living_masters_workers_are_no_orphans(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        assert await orphans.end_orphans(here.prefix) == ()
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> None:
+    async def scenario() -> None:
+        path = here.prefix / "hop.sock"
+        here.write(f"unix:{path}")
+        first = await here.start()
+        assert orphans.remove_stale_sockets([path]) == ()  # it answers
+        orphans.kill_session(first.record)
+        await first.wait()
+        assert path.is_socket()
+        with pytest.raises(FindingsError, match="port-in-use"):
+            await here.start()
+        second = await here.start(unix_listeners=[path, here.prefix / "never.sock"])
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+        await second.terminate()
+
+    run(scenario())
+
+
+# -- adoption
+
+AGENT = """
+import asyncio, os, sys
+from pathlib import Path
+from tests.nginx.installation import Installation
+
+async def main():
+    here = Installation(Path(sys.argv[1]), Path(sys.argv[2]))
+    master = await here.start()
+    print(master.pid, flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def killed_agent(here: Installation) -> int:
+    """An agent that starts nginx and is killed; the pid of the nginx it leaves."""
+    done = subprocess.run(
+        [sys.executable, "-c", AGENT, str(here.binary), str(here.prefix)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return int(done.stdout)
+
+
+def test_nginx_of_a_killed_agent_serves_on_and_is_adopted(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        pid = await asyncio.to_thread(killed_agent, here)
+        assert await fetch(port) == "one"
+        master = NginxMaster.adopt(here.prefix)
+        assert master is not None
+        assert (master.pid, master.adopted) == (pid, True)
+        here.write(port, "two")
+        assert (await master.reloaded(master.reload(), 10, expected_workers=2)).ok
+        assert await fetch(port) == "two"
+        ended = await master.quit(5)
+        assert (ended.code, ended.killed_by, ended.forced) == (None, None, False)
+        assert "exit code is not known" in str(ended)
+        assert NginxMaster.adopt(here.prefix) is None
+
+    run(scenario())
+
+
+def test_death_of_an_adopted_master_is_noticed(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        await asyncio.to_thread(killed_agent, here)
+        master = NginxMaster.adopt(here.prefix)
+        assert master is not None
+        os.kill(master.pid, signal.SIGKILL)
+        async with asyncio.timeout(5):
+            await master.wait()
+        assert not master.running
+        again = await here.start()
+        assert await fetch(port) == "one"
+        await again.terminate()
+
+    run(scenario())
+
+
+def test_master_is_adopted_by_its_pid_file_when_the_record_is_lost(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        pid = await asyncio.to_thread(killed_agent, here)
+        record = MasterRecord.read(here.prefix)
+        (here.prefix / "master.json").write_text("{")
+        master = NginxMaster.adopt(here.prefix)
+        assert master is not None
+        assert master.pid == pid
+        assert MasterRecord.read(here.prefix) == record
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_master_is_adopted_by_its_record_when_the_pid_file_is_lost(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        pid = await asyncio.to_thread(killed_agent, here)
+        (here.prefix / "nginx.pid").unlink()
+        master = NginxMaster.adopt(here.prefix)
+        assert master is not None
+        assert master.pid == pid
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_reused_pid_is_not_adopted(here: Installation, port: int, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        first = await here.start()
+        record = first.record
+        await first.terminate()
+        other = Installation(here.binary, tmp_path / "other nginx")
+        with other.cleaned_up(), subprocess.Popen(["sleep", "60"]) as sleeper:
+            try:
+                stat = proc.read_stat(sleeper.pid)
+                assert stat is not None
+                # The record's pid, and by a miracle its start time, now are another program's.
+                replace(record, pid=stat.pid, start_time=stat.start_time).write(here.prefix)
+                (here.prefix / "nginx.pid").write_text(f"{sleeper.pid}\n")
+                assert NginxMaster.adopt(here.prefix) is None
+                # Or another nginx's.
+                other.write(port)
+                neighbour = await other.start()
+                replace(record, pid=neighbour.pid).write(here.prefix)
+                (here.prefix / "nginx.pid").write_text(f"{neighbour.pid}\n")
+                assert NginxMaster.adopt(here.prefix) is None
+                assert await orphans.end_orphans(here.prefix) == ()
+                assert await fetch(port) == "one"
+                await neighbour.terminate()
+            finally:
+                sleeper.kill()
+
+    run(scenario())
+
+
+def test_record_of_an_earlier_boot_is_not_believed(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        (here.prefix / "nginx.pid").unlink()
+        replace(master.record, boot_id="another").write(here.prefix)
+        assert NginxMaster.adopt(here.prefix) is None
+        master.record.write(here.prefix)
+        await master.terminate()
+
+    run(scenario())
+
+
+def test_nothing_is_adopted_where_nothing_ran(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        assert NginxMaster.adopt(tmp_path) is None
+        (tmp_path / "nginx.pid").write_text("")  # as `nginx -t` leaves it
+        assert NginxMaster.adopt(tmp_path) is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("env", [{}, ENV])
+def test_adoption_does_not_need_an_environment(
+    here: Installation, port: int, env: dict[str, str]
+) -> None:
+    async def scenario() -> None:
+        here.env = env
+        here.write(port)
+        first = await here.start()
+        first.close()
+        second = NginxMaster.adopt(here.prefix)
+        assert second is not None
+        assert second.pid == first.pid
+        await second.terminate()
+
+    run(scenario())
+
+
+def test_nginx_behind_a_wrapper_script_is_started_and_adopted(
+    here: Installation, port: int, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        wrapper = tmp_path / "wrapped nginx"
+        wrapper.write_text(f'#!/bin/sh\nsleep 0.1\nexec {here.binary} "$@"\n')
+        wrapper.chmod(0o755)
+        wrapped = Installation(wrapper, here.prefix)
+        first = await wrapped.start()
+        assert Path(first.record.executable).samefile(here.binary)
+        assert first.binary_change() is None
+        first.close()
+        second = NginxMaster.adopt(here.prefix)
+        assert second is not None
+        await second.terminate()
+
+    run(scenario())
+
+
+def test_prefix_with_spaces_and_beyond_ascii_works(
+    nginx_build: Path, port: int, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        with Installation(nginx_build, tmp_path / "é 日本 nginx").cleaned_up() as here:
+            here.write(port)
+            text = here.conf.read_text().replace(str(here.log_path), f'"{here.log_path}"')
+            here.conf.write_text(text)
+            first = await here.start()
+            first.close()
+            (here.prefix / "master.json").unlink()
+            second = NginxMaster.adopt(here.prefix)
+            assert second is not None
+            assert second.record.configuration == str(here.conf)
+            await second.terminate()
+
+    run(scenario())
+
+
+def test_replaced_program_is_noticed(here: Installation, port: int, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        binary = tmp_path / "nginx-copy"
+        shutil.copy2(here.binary, binary)
+        copied = Installation(binary, here.prefix)
+        master = await copied.start()
+        assert master.binary_change() is None
+        master.close()
+        shutil.copy2(here.binary, tmp_path / "newer")
+        (tmp_path / "newer").rename(binary)
+        adopted = NginxMaster.adopt(here.prefix)
+        assert adopted is not None
+        assert f"{binary} was replaced" in str(adopted.binary_change())
+        binary.unlink()
+        assert f"{binary} is gone from disk" in str(adopted.binary_change())
+        await adopted.terminate()
+
+    run(scenario())
+
+
+def test_leaving_nginx_running_makes_no_noise(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            master.close()
+            del master
+        adopted = NginxMaster.adopt(here.prefix)
+        assert adopted is not None
+        await adopted.terminate()
+
+    run(scenario())
+
+
+# -- logs
+
+
+def test_logs_are_rotated_by_rename_and_reopen(here: Installation, port: int) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        await fetch(port)
+        logs = here.prefix / "logs"
+        await until(lambda: "GET /" in (logs / "access.log").read_text())
+        for name in ("access.log", "error.log"):
+            (logs / name).rename(logs / f"{name}.1")
+        await fetch(port)
+        assert not (logs / "access.log").exists()
+        master.reopen_logs()
+        await until((logs / "access.log").exists)
+        await until((logs / "error.log").exists)
+        rotated = (logs / "access.log.1").read_text()
+
+        async def until_logged() -> None:
+            async with asyncio.timeout(5):
+                while not (logs / "access.log").read_text():
+                    await fetch(port)
+
+        await until_logged()
+        assert rotated.count("GET /") >= 2
+        # A reload is still judged by the new file.
+        here.write(port, http="nonsense;")
+        outcome = await master.reloaded(master.reload(), 10)
+        assert 'unknown directive "nonsense"' in " ".join(outcome.lines)
+        await master.terminate()
+
+    run(scenario())
