@@ -76,7 +76,7 @@ def _version(path: str, argument: str) -> str:
     return version_text(done.stdout + done.stderr)
 
 
-_NUMBER = re.compile(r"\b\d+\.\d+[\w.+~-]*")
+_NUMBER = re.compile(r"(?<![\w.])v?(\d+\.\d+[\w.+~-]*)")
 _OPENSSL = re.compile(r"(?:running|built) with (OpenSSL [\w.]+)")
 
 
@@ -86,5 +86,5 @@ def version_text(printed: str) -> str:
     The library that runs is named last where it differs from the one nginx was built with.
     """
     number, libraries = _NUMBER.search(printed), _OPENSSL.findall(printed)
-    version = number[0].rstrip(".") if number else "unknown version"
+    version = number[1].rstrip(".") if number else "unknown version"
     return ", ".join([version, *libraries[-1:]])

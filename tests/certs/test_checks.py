@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.certs.checks import Role, check_identity
+from handclasp.certs.read import read_objects
 from handclasp.findings import Severity
 from tests import pki
 from tests.certs.identities import identity, only, slugs, trust
@@ -18,6 +18,7 @@ from tests.openssl import needs_openssl, openssl
 from tests.pki import NOW
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from handclasp.findings import Finding
@@ -30,8 +31,8 @@ SERVER = pki.leaf(MIDDLE, "server", sans=NAMES, usages=(pki.SERVER,))
 DAY = timedelta(days=1)
 
 
-def client(pair: pki.Pair, **more) -> list[Finding]:
-    return check_identity(identity(pair), role=Role.CLIENT, now=NOW, **more)
+def client(pair: pki.Pair, *, now: datetime = NOW, **more) -> list[Finding]:
+    return check_identity(identity(pair), role=Role.CLIENT, now=now, **more)
 
 
 def server(pair: pki.Pair, *names: str) -> list[Finding]:
@@ -177,7 +178,7 @@ def test_sha1_signatures_are_too_weak(tmp_path: Path) -> None:
         "-CAkey", tmp_path / "ca.key", "-set_serial", "7", "-days", "90",
     )  # fmt: skip
     weak = pki.Pair(x509.load_pem_x509_certificate(data), CLIENT.private_key, (ROOT,))
-    finding = only(client(weak))
+    finding = only(client(weak, now=NOW + DAY))
     assert finding.slug == "digest-too-weak"
     assert "SHA-1" in finding.seen
 
@@ -190,13 +191,11 @@ def test_forbidden_serials_are_told_and_nothing_warns(serial: str, tmp_path: Pat
         "90", "-keyout", tmp_path / "k", "-subj", "/CN=x", "-set_serial", serial,
         "-addext", "basicConstraints=critical,CA:FALSE",
     )  # fmt: skip
-    from handclasp.certs.read import read_objects
-
     contents = read_objects(data + (tmp_path / "k").read_bytes(), source="x")
     key = contents.keys[0].key
     assert key is not None
     pair = pki.Pair(contents.certificates[0], key.reveal(), ())  # type: ignore[arg-type]
-    assert slugs(client(pair)) == ["serial-invalid"]
+    assert slugs(client(pair, now=NOW + DAY)) == ["serial-invalid"]
 
 
 def test_a_20_byte_serial_is_allowed() -> None:

@@ -14,7 +14,7 @@ from handclasp.nginx.master_record import MasterRecord
 from handclasp.nginx.process import NginxMaster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ENV = {"PATH": "/usr/bin:/bin"}
@@ -27,6 +27,7 @@ class Installation:
     binary: Path
     prefix: Path
     env: dict[str, str] = field(default_factory=lambda: dict(ENV))
+    workers: int = 2
 
     def __post_init__(self) -> None:
         for name in ("logs", "temp"):
@@ -49,6 +50,7 @@ class Installation:
         http: str = "",
         workers: int = 2,
     ) -> None:
+        self.workers = workers
         address = f"127.0.0.1:{listen}" if isinstance(listen, int) else listen
         user = "user root root;" if os.geteuid() == 0 else ""
         temps = "".join(
@@ -57,7 +59,7 @@ class Installation:
         )
         self.conf.write_text(
             f"daemon off; pid nginx.pid; {user} worker_processes {workers};\n"
-            f"error_log {self.log_path} info;\n{main}\n"
+            f'error_log "{self.log_path}" info;\n{main}\n'
             "events { worker_connections 64; }\n"
             f"http {{ {temps} access_log logs/access.log; {http}\n"
             f'  server {{ listen {address}; return 200 "{body}"; }}\n}}\n'
@@ -70,6 +72,7 @@ class Installation:
             self.conf,
             env=self.env,
             log_path=self.log_path,
+            expected_workers=self.workers,
             **options,  # type: ignore[arg-type]
         )
 
@@ -101,9 +104,10 @@ async def fetch(port: int) -> str:
     return await asyncio.to_thread(get)
 
 
-async def until(condition: object, seconds: float = 5.0) -> None:
-    """Waits for a callable to be true. Raises TimeoutError."""
-    assert callable(condition)
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for it to be true, 5 seconds at most. Raises TimeoutError."""
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -27,8 +28,6 @@ from tests.nginx.installation import ENV, Installation, fetch, until
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-Ports = "Callable[[], int]"
-
 pytestmark = pytest.mark.integration
 
 
@@ -43,7 +42,7 @@ def port(free_port: Callable[[], int]) -> int:
     return free_port()
 
 
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
+def run(coroutine: Coroutine[Any, Any, object]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(40):
             await coroutine
@@ -89,9 +88,9 @@ def test_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
     for binary in (tmp_path / "none", tmp_path):
         with pytest.raises(EnvironmentFault, match=f"cannot run {binary}"):
             NginxMaster.test(binary, tmp_path, tmp_path / "nginx.conf", ENV)
+        starting = Installation(binary, tmp_path).start()
         with pytest.raises(EnvironmentFault, match=f"cannot run {binary}"):
-            (tmp_path / "logs").mkdir(exist_ok=True)
-            run(Installation(binary, tmp_path).start())  # type: ignore[arg-type]
+            run(starting)
 
 
 def test_configuration_test_is_bounded_in_time(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_started_master_serves_and_quits_without_a_trace(here: Installation, por
         assert not master.adopted
         ended = await master.quit(5)
         assert (ended.code, ended.killed_by, ended.forced) == (0, None, False)
-        assert str(ended) == f"nginx (pid {master.pid}) exited with code 0"
+        assert str(ended) == f"nginx (pid {master.pid}) ended (exit code 0)"
         assert here.left_running() == []
         assert not (here.prefix / "nginx.pid").exists()
         with pytest.raises(ConnectionRefusedError):
@@ -130,10 +129,9 @@ def test_nginx_has_no_pipe_or_terminal_of_ours(here: Installation, port: int) ->
     async def scenario() -> None:
         here.write(port)
         master = await here.start()
-        fds = {number: os.readlink(f"/proc/{master.pid}/fd/{number}") for number in (0, 1, 2)}
-        assert fds[0] == "/dev/null"
-        assert fds[1] == str(here.prefix / "logs/stderr.log")
-        assert fds[2].startswith(str(here.prefix / "logs"))
+        opened = [Path(f"/proc/{master.pid}/fd/{number}").readlink() for number in (0, 1, 2)]
+        logs = here.prefix / "logs"
+        assert opened == [Path("/dev/null"), logs / "stderr.log", logs / "error.log"]
         stat = proc.read_stat(master.pid)
         assert stat is not None
         assert stat.session == master.pid
@@ -146,9 +144,9 @@ def test_nginx_has_no_pipe_or_terminal_of_ours(here: Installation, port: int) ->
 def test_uid_of_workers_is_what_they_dropped_to(here: Installation, port: int) -> None:
     async def scenario() -> None:
         here.write(port)
-        here.conf.write_text(here.conf.read_text().replace("user root root", "user nobody"))
+        here.conf.write_text(here.conf.read_text().replace("user root root", "user daemon"))
         master = await here.start()
-        assert {worker.uid for worker in master.workers()} == {65534}
+        assert {worker.uid for worker in master.workers()} == {pwd.getpwnam("daemon").pw_uid}
         await master.terminate()
 
     run(scenario())
@@ -178,20 +176,20 @@ def test_nginx_that_exits_at_once_is_told_with_its_line(here: Installation, port
         (finding,) = caught.value.findings
         assert finding.slug == "nginx-exited-at-once"
         assert 'unknown directive "nonsense"' in finding.seen
-        assert "exited with code 1" in finding.seen
+        assert "(exit code 1)" in finding.seen
 
     run(scenario())
 
 
 def test_lines_of_an_earlier_failure_are_not_told_again(here: Installation, port: int) -> None:
     async def scenario() -> None:
-        here.write(port, http="earlier_nonsense;")
-        with pytest.raises(FindingsError, match="earlier_nonsense"):
+        here.write(port, http="first_nonsense;")
+        with pytest.raises(FindingsError, match="first_nonsense"):
             await here.start()
-        here.write(port, http="later_nonsense;")
-        with pytest.raises(FindingsError, match="later_nonsense") as caught:
+        here.write(port, http="other_nonsense;")
+        with pytest.raises(FindingsError, match="other_nonsense") as caught:
             await here.start()
-        assert "earlier" not in str(caught.value)
+        assert "first_nonsense" not in str(caught.value)
 
     run(scenario())
 
@@ -199,7 +197,7 @@ def test_lines_of_an_earlier_failure_are_not_told_again(here: Installation, port
 def test_workers_that_cannot_live_fail_the_start(here: Installation, port: int) -> None:
     async def scenario() -> None:
         here.write(port, main="working_directory /nonexistent;")
-        with pytest.raises(FindingsError, match="its workers exit at once.*nonexistent"):
+        with pytest.raises(FindingsError, match=r"its workers exit at once.*nonexistent"):
             await here.start()
         assert here.left_running() == []
 
@@ -441,7 +439,7 @@ def test_killed_master_is_noticed_and_its_workers_end_before_the_next_start(
         async with asyncio.timeout(5):
             ended = await first.wait()
         assert ended.killed_by == signal.SIGKILL
-        assert "was killed by SIGKILL" in str(ended)
+        assert "killed by SIGKILL" in str(ended)
         assert not first.running
         left = here.left_running()
         assert len(left) == 2
@@ -629,26 +627,27 @@ def test_reused_pid_is_not_adopted(here: Installation, port: int, tmp_path: Path
         first = await here.start()
         record = first.record
         await first.terminate()
-        other = Installation(here.binary, tmp_path / "other nginx")
-        with other.cleaned_up(), subprocess.Popen(["sleep", "60"]) as sleeper:
-            try:
-                stat = proc.read_stat(sleeper.pid)
-                assert stat is not None
-                # The record's pid, and by a miracle its start time, now are another program's.
-                replace(record, pid=stat.pid, start_time=stat.start_time).write(here.prefix)
-                (here.prefix / "nginx.pid").write_text(f"{sleeper.pid}\n")
-                assert NginxMaster.adopt(here.prefix) is None
-                # Or another nginx's.
-                other.write(port)
-                neighbour = await other.start()
-                replace(record, pid=neighbour.pid).write(here.prefix)
-                (here.prefix / "nginx.pid").write_text(f"{neighbour.pid}\n")
-                assert NginxMaster.adopt(here.prefix) is None
-                assert await orphans.end_orphans(here.prefix) == ()
-                assert await fetch(port) == "one"
-                await neighbour.terminate()
-            finally:
-                sleeper.kill()
+        # The record's pid, and by a miracle its start time, now are another program's.
+        sleeper = await asyncio.create_subprocess_exec("sleep", "60")
+        try:
+            stat = proc.read_stat(sleeper.pid)
+            assert stat is not None
+            replace(record, pid=stat.pid, start_time=stat.start_time).write(here.prefix)
+            (here.prefix / "nginx.pid").write_text(f"{sleeper.pid}\n")
+            assert NginxMaster.adopt(here.prefix) is None
+        finally:
+            sleeper.kill()
+            await sleeper.wait()
+        # Or another nginx's.
+        with Installation(here.binary, tmp_path / "other nginx").cleaned_up() as other:
+            other.write(port)
+            neighbour = await other.start()
+            replace(record, pid=neighbour.pid).write(here.prefix)
+            (here.prefix / "nginx.pid").write_text(f"{neighbour.pid}\n")
+            assert NginxMaster.adopt(here.prefix) is None
+            assert await orphans.end_orphans(here.prefix) == ()
+            assert await fetch(port) == "one"
+            await neighbour.terminate()
 
     run(scenario())
 
@@ -702,7 +701,7 @@ def test_nginx_behind_a_wrapper_script_is_started_and_adopted(
         wrapper.chmod(0o755)
         wrapped = Installation(wrapper, here.prefix)
         first = await wrapped.start()
-        assert Path(first.record.executable).samefile(here.binary)
+        assert Path(first.record.executable) == here.binary
         assert first.binary_change() is None
         first.close()
         second = NginxMaster.adopt(here.prefix)
@@ -718,8 +717,6 @@ def test_prefix_with_spaces_and_beyond_ascii_works(
     async def scenario() -> None:
         with Installation(nginx_build, tmp_path / "é 日本 nginx").cleaned_up() as here:
             here.write(port)
-            text = here.conf.read_text().replace(str(here.log_path), f'"{here.log_path}"')
-            here.conf.write_text(text)
             first = await here.start()
             first.close()
             (here.prefix / "master.json").unlink()

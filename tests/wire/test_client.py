@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handclasp.errors import UsageError
+from handclasp.errors import InternalFault, UsageError
 from handclasp.wire.client import observe
 from handclasp.wire.observation import FailureKind, Observation, Party, Stage, Target
 from handclasp.wire.offer import ClientCredential, HttpRequest, TlsVersion, TrustAnchors
@@ -517,6 +517,28 @@ def test_a_damaged_server_flight_makes_an_observation(hop: Hop, place: float, fl
         found = see(at(seen), timeout=3)
     assert found.failure is not None
     assert found.failure.kind is not FailureKind.TIMEOUT
+
+
+def test_without_recorded_messages_the_unseen_is_none(
+    hop: Hop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left on a Python without the private hook: no guesses, and no unchecked name."""
+    monkeypatch.setattr(
+        "handclasp.wire.session.record_messages", lambda _context, _transcript: False
+    )
+    with serving(tls_server(server_context(hop, version=V12))) as seen:
+        found = see(at(seen), identity=identity(hop), request=HttpRequest())
+        refused = see(at(seen))
+    assert found.ok
+    assert found.protocol == "TLSv1.2"
+    assert found.peer is not None
+    assert found.peer.chain == (hop.server.der,)
+    assert found.client_certificate_requested is None
+    assert found.client_certificate_sent is None
+    assert refused.failure is not None
+    assert (refused.failure.alert, refused.failure.alert_from) == (40, Party.PEER)
+    with pytest.raises(InternalFault, match="differs from the SNI"):
+        see(at(seen), trust=trust(hop), verify_name="other.example")
 
 
 def test_no_socket_outlives_its_observation(hop: Hop) -> None:

@@ -75,7 +75,9 @@ DIALECTS: dict[str, Dialect] = {
         Dialect("rfc9440", others=("Client-Cert", "Client-Cert-Chain")),
         # Envoy, Istio; Cloud Foundry uses the same name for bare base64 DER
         Dialect("xfcc", others=("X-Forwarded-Client-Cert",)),
-        Dialect("traefik", others=("X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info")),
+        Dialect(
+            "traefik", others=("X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info")
+        ),
         Dialect(
             "aws-alb",
             others=(

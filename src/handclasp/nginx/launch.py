@@ -13,6 +13,9 @@ from handclasp.errors import EnvironmentFault
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# nginx writes its title over arguments and environment, and cuts it where these end
+# (ngx_init_setproctitle). Whole, it names prefix and configuration, by which a master is known again.
+_TITLE_ROOM = {"HANDCLASP": "this leaves room for the title of the process"}
 _SUCCESS = ("test is successful", "syntax is ok")
 
 
@@ -67,7 +70,7 @@ def spawn(
     try:
         return subprocess.Popen(
             arguments,
-            env=dict(env),
+            env={**_TITLE_ROOM, **env},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -15,11 +15,21 @@ class MasterExit:
     killed_by: int | None = None
     forced: bool = False
 
-    def __str__(self) -> str:
+    @classmethod
+    def of(cls, pid: int, returncode: int | None) -> MasterExit:
+        """From what Popen has: negative for a signal, None when it was not our child."""
+        if returncode is not None and returncode < 0:
+            return cls(pid, killed_by=-returncode)
+        return cls(pid, code=returncode)
+
+    @property
+    def how(self) -> str:
+        """As in a sentence about it."""
         if self.killed_by is not None:
-            how = f"was killed by {signal.Signals(self.killed_by).name}"
-        elif self.code is not None:
-            how = f"exited with code {self.code}"
-        else:
-            how = "ended (adopted, so its exit code is not known)"
-        return f"nginx (pid {self.pid}) {how}{', forced' if self.forced else ''}"
+            return f"killed by {signal.Signals(self.killed_by).name}"
+        if self.code is not None:
+            return f"exit code {self.code}"
+        return "adopted, so its exit code is not known"
+
+    def __str__(self) -> str:
+        return f"nginx (pid {self.pid}) ended ({self.how}{', forced' if self.forced else ''})"

@@ -103,8 +103,7 @@ class MasterRecord:
         return None
 
     def _title_fits(self, title: str) -> bool:
-        # The title lies where arguments and environment were, so a bare environment cuts it short.
-        # Until it is set the arguments stand there, maybe behind those of a wrapper script.
+        # Until the title is set the arguments stand there, maybe behind those of a wrapper script.
         return title.startswith(TITLE.rstrip()) or self.configuration in title
 
 

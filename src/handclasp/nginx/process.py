@@ -67,14 +67,16 @@ class NginxMaster:
         env: Mapping[str, str],
         log_path: Path,
         within: float = 20.0,
+        expected_workers: int | None = None,
         early_log_option: bool = False,
         unix_listeners: Sequence[Path] = (),
     ) -> Self:
-        """Starts nginx and returns when it has written its pid file and has a worker.
+        """Starts nginx and returns when it has written its pid file and has its workers.
 
         The configuration says `daemon off;`, `pid nginx.pid;` (below the prefix) and logs to
         ``log_path``. ``early_log_option``: the build has `-e` (1.19.5); without it a build may try
         to open its compiled-in log first and complain, which does no harm.
+        ``expected_workers``: as many must be there; None: at least one.
         ``unix_listeners``: sockets the configuration listens on, stale ones of which are removed.
         Workers of a dead master are ended first.
 
@@ -104,8 +106,8 @@ class NginxMaster:
             child.wait()
             raise
         if record is None:
-            raise _start_failure(marks, f"exit code {child.wait()}")
-        await master._come_up(marks, within)
+            raise _start_failure(marks, MasterExit.of(child.pid, child.wait()).how)
+        await master._come_up(marks, within, expected_workers or 1)
         return master
 
     @classmethod
@@ -229,21 +231,21 @@ class NginxMaster:
         ended = await self.wait()
         return replace(ended, forced=forced)
 
-    async def _come_up(self, marks: Sequence[LogMark], within: float) -> None:
+    async def _come_up(self, marks: Sequence[LogMark], within: float, workers: int) -> None:
         try:
-            await self._ready(marks, within)
+            await self._ready(marks, within, workers)
         except BaseException:
             self._kill_now()
             raise
         # A wrapper script has become nginx by now.
         self._refresh_record()
 
-    async def _ready(self, marks: Sequence[LogMark], within: float) -> None:
+    async def _ready(self, marks: Sequence[LogMark], within: float, workers: int) -> None:
         deadline = self._loop.time() + within
         while True:
             if self._exit is not None:
-                raise _start_failure(marks, str(self._exit))
-            if _written_pid(self.prefix) == self.pid and self.workers():
+                raise _start_failure(marks, self._exit.how)
+            if _written_pid(self.prefix) == self.pid and len(self.workers()) >= workers:
                 return
             lines = [line for mark in marks for line in mark.lines()]
             if any(_HOPELESS in line for line in lines):
@@ -265,12 +267,7 @@ class NginxMaster:
 
     def _note_exit(self) -> None:
         code = self._child.wait() if self._child is not None else None
-        if code is None:
-            self._exit = MasterExit(self.pid)
-        elif code < 0:
-            self._exit = MasterExit(self.pid, killed_by=-code)
-        else:
-            self._exit = MasterExit(self.pid, code=code)
+        self._exit = MasterExit.of(self.pid, code)
         self.close()
         self._exited.set()
 

@@ -50,7 +50,12 @@ def parse_spec(text: bytes | str, *, source: str, base: PurePosixPath) -> Loaded
     try:
         spec = Spec.model_validate(document.data, context={"base": base})
     except ValidationError as error:
-        findings += findings_of(error.errors(include_url=False), document.positions)
+        mangled = {finding.where.path for finding in findings}
+        findings += [
+            finding
+            for finding in findings_of(error.errors(include_url=False), document.positions)
+            if finding.slug != "spec-invalid-value" or finding.where.path not in mangled
+        ]
     if findings or spec is None:
         raise FindingsError(_in_order(findings), exit_code=ExitCode.USAGE)
     name = spec.name or fit_name(PurePosixPath(source).stem) or "handclasp"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
@@ -29,7 +30,9 @@ def shown(text: str) -> str:
 
 def fit_name(text: str) -> str:
     """The nearest name of links, identities and trusts (`links.Name`); empty if nothing is left."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].rstrip("-")
+    bare = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(character for character in bare if not unicodedata.combining(character))
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
 
 
 def check_path(text: str) -> str:
@@ -51,17 +54,19 @@ def check_host_name(text: str) -> str:
     if is_ip(name.strip("[]")):
         raise ValueError(f"{shown(text)} is an IP address where a DNS name is needed")
     if not _HOST_NAME.match(name) or name.rpartition(".")[2].isdecimal():
-        hint = ""
-        if not text.isascii():
-            hint = "; write an international name in its xn-- form (IDNA)"
-        elif "://" in text:
-            hint = "; leave out the scheme"
-        elif ":" in text:
-            hint = "; leave out the port"
-        elif " " in text:
-            hint = "; it holds a space"
-        raise ValueError(f"{shown(text)} is not a host name{hint}")
+        raise ValueError(f"{shown(text)} is not a host name{_hint(text)}")
     return name
+
+
+def _hint(text: str) -> str:
+    """What most likely makes a text no DNS name."""
+    if "://" in text:
+        return "; leave out the scheme"
+    if " " in text:
+        return "; it holds a space"
+    if ":" in text:
+        return "; leave out the port"
+    return "" if text.isascii() else "; write an international name in its xn-- form (IDNA)"
 
 
 def check_server_name(text: str) -> str:
@@ -73,9 +78,8 @@ def check_server_name(text: str) -> str:
             " told apart by name: use a DNS name"
         )
     if not _SERVER_NAME.match(name) or len(name) > 253 or name.rpartition(".")[2].isdecimal():
-        hint = "; write an international name in its xn-- form (IDNA)" if not text.isascii() else ""
         raise ValueError(
-            f"{shown(text)} is not a server name (a DNS name, or `*.` and a DNS name){hint}"
+            f"{shown(text)} is not a server name (a DNS name, or `*.` and a DNS name){_hint(text)}"
         )
     return name
 

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from handclasp.findings import Finding, found
+from handclasp.spec.links import Forward, UpstreamServer
 from handclasp.spec.names import shown
-from handclasp.spec.policy import SecretSource
-from handclasp.spec.shape import home_of, keys_of, nearest, section_at
+from handclasp.spec.policy import SecretSource, TlsPolicy
+from handclasp.spec.shape import home_below, home_elsewhere, keys_of, nearest, section_at
 from handclasp.spec.types import kind_of
 from handclasp.spec.wording import form_of
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from handclasp.spec.policy import Section
     from handclasp.spec.positions import Path, Positions
 
 _EXPECTED = {
@@ -27,6 +29,13 @@ _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "bool_type": "true or false",
+}
+# What may stand instead of some mappings.
+_SHORT_FORMS: dict[type[Section] | None, str] = {
+    UpstreamServer: "a URL or ",
+    Forward: "the name of a dialect or ",
+    TlsPolicy: "the name of a profile or ",
+    SecretSource: "{file: PATH} or {env: NAME}, ",
 }
 _BOUND = {
     "greater_than_equal": ("ge", "at least"),
@@ -60,7 +69,13 @@ def _unknown_key(path: Path, positions: Positions) -> tuple[Finding, str | None]
     parent, key = path[:-1], str(path[-1])
     section = section_at(parent)
     known = keys_of(section) if section is not None else {}
-    suggestion = None if (home := home_of(key, parent)) else nearest(key, known)
+    home, suggestion = home_below(key, parent), None
+    if home is None:
+        suggestion = nearest(key, known, likeness=0.85)
+    if home is None and suggestion is None:
+        home = home_elsewhere(key, parent)
+    if home is None and suggestion is None:
+        suggestion = nearest(key, known)
     if section is SecretSource and suggestion is None:
         # Not repeated: `password: {hunter2}` is a mapping with one key, which is the secret.
         seen = "unknown key; a secret is {file: PATH} or {env: NAME}"
@@ -117,7 +132,8 @@ def _wrong_value(error: ErrorDetails, path: Path, positions: Positions) -> Findi
     value = path[-2] if is_key else error["input"]
     slug, fix = "spec-invalid-value", None
     if kind in _EXPECTED:
-        seen, fix = _wrong_type(_EXPECTED[kind], value)
+        expected = _SHORT_FORMS.get(section_at(path), "") + _EXPECTED[kind]
+        seen, fix = _wrong_type(expected, value)
     elif kind == "value_error":
         seen = str(context["error"])
     elif kind in _BOUND:

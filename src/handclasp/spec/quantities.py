@@ -78,7 +78,7 @@ def check_dns_server(text: str) -> str:
         return f"[{text}]" if ":" in text else text
     if text.startswith("[") and text.endswith("]") and is_ip(text[1:-1]):
         return text
-    host, port = split_host_port(text, what="an IP address, or address:port")
+    host, port = split_host_port(text, what="an IP address, or address:port", default=53)
     if not is_ip(host):
         raise ValueError(f"{shown(text)}: a DNS server is given by its IP address")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -56,17 +56,19 @@ def _step(annotation: Any, part: str | int) -> Any:
     return None
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str | None:
-    """The known word somebody most likely meant."""
+def nearest(wrong: str, known: Iterable[str], *, likeness: float = 0.65) -> str | None:
+    """The known word somebody most likely meant; `likeness` from 0 to 1 as difflib counts it."""
     by_letters = {_letters(word): word for word in known}
     letters = _letters(wrong)
     if letters in by_letters:
         return by_letters[letters]
-    if len(letters) >= 3 and (
-        longer := [word for key, word in by_letters.items() if key.startswith(letters)]
+    if (
+        likeness < 0.8
+        and len(letters) >= 3
+        and (longer := [word for key, word in by_letters.items() if key.startswith(letters)])
     ):
         return longer[0]
-    close = difflib.get_close_matches(letters, by_letters, n=1, cutoff=0.65)
+    close = difflib.get_close_matches(letters, by_letters, n=1, cutoff=likeness)
     return by_letters[close[0]] if close else None
 
 
@@ -75,14 +77,15 @@ def _letters(word: str) -> str:
     return word.lower().replace("-", "").replace("_", "")
 
 
-def home_of(key: str, path: Path) -> str | None:
-    """Where a key belongs that the mapping at `path` does not have, as a phrase."""
+def home_below(key: str, path: Path) -> str | None:
+    """Which mappings directly under the one at `path` have this key, as a phrase."""
     section = section_at(path)
-    if section is None:
-        return None
-    below = _children_with(section, key)
-    if below:
-        return f"under {_either(below)}"
+    below = _children_with(section, key) if section is not None else ()
+    return f"under {_either(below)}" if below else None
+
+
+def home_elsewhere(key: str, path: Path) -> str | None:
+    """Where else in a spec a key belongs that the mapping at `path` does not have, as a phrase."""
     for length in range(len(path) - 1, 0, -1):
         outer = section_at(path[:length])
         if outer is not None and key in keys_of(outer):

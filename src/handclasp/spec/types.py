@@ -57,6 +57,8 @@ def _text(parse: Callable[[str], Any], *, form: str) -> Callable[[Any], Any]:
     """A before-validator that takes strings only and names the form expected."""
 
     def validate(value: Any) -> Any:
+        if value is None:
+            raise ValueError(f"{form} is expected, and nothing stands here")
         if not isinstance(value, str):
             raise ValueError(f"{form} is expected, not {kind_of(value)}")  # noqa: TRY004  pydantic wants ValueError
         return parse(value)
@@ -69,7 +71,7 @@ def kind_of(value: Any) -> str:
     names = {
         bool: "true or false",
         int: "a number",
-        float: "a number",
+        float: "a decimal number",
         str: "text",
         list: "a list",
         dict: "a mapping",

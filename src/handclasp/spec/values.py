@@ -169,6 +169,8 @@ class AllowRule:
         if text == AllowKind.ANY:
             raise ValueError("`any` stands alone, not in a list: `allow: any`")
         if not colon or prefix not in set(AllowKind) or prefix in (AllowKind.ANY, AllowKind.SPIFFE):
+            if prefix.lower() in set(AllowKind) and prefix != prefix.lower():
+                raise ValueError(f"{shown(text)} is not an allow rule; write {prefix.lower()}:")
             raise ValueError(
                 f"{shown(text)} is not an allow rule; rules begin with {kinds} or spiffe://"
             )

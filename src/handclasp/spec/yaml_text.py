@@ -69,6 +69,8 @@ def syntax_finding(error: yaml.YAMLError, text: str, *, source: str) -> Finding:
             break
     else:
         seen = f"the YAML cannot be read from here on: {problem}"
+    if "end of stream" in problem and start is not None:
+        mark = start  # the end of the file says nothing about the quote that was left open
     return _finding(seen, Where(source, mark.line + 1, mark.column + 1))
 
 

@@ -110,16 +110,11 @@ class Conversation:
             if done:
                 self._established = True
                 return
-            session.feed(await self._more(stream, "during the handshake"))
-
-    async def _more(self, stream: ByteStream, when: str) -> bytes:
-        """Bytes that TLS needs to go on. The end is not told to OpenSSL, whose answer would be an
-        alert and a reason of its own making.
-        """
-        data = await stream.receive()
-        if not data:
-            raise PeerClosedError(f"the peer closed the connection {when}")
-        return data
+            data = await stream.receive()
+            if not data:
+                # Not told to OpenSSL, whose answer would be an alert and a reason of its own making.
+                raise PeerClosedError("the peer closed the connection during the handshake")
+            session.feed(data)
 
     def _check_name(self, session: Session) -> None:
         chain = session.transcript.peer_chain
@@ -175,9 +170,7 @@ class Conversation:
 
     async def _write(self, data: bytes, stream: ByteStream) -> None:
         if self._session is not None:
-            while not self._session.write(data):
-                await stream.send(self._session.take_outgoing())
-                self._session.feed(await self._more(stream, "during a renegotiation"))
+            self._session.write(data)
             data = self._session.take_outgoing()
         await stream.send(data)
 
@@ -190,7 +183,7 @@ class Conversation:
             return await stream.receive()
         while True:
             data = session.read()
-            await stream.send(session.take_outgoing())  # answers to key updates
+            await stream.send(session.take_outgoing())  # to key updates, renegotiations
             if data is not None:
                 return data
             received = await stream.receive()

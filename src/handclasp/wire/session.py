@@ -54,13 +54,9 @@ class Session:
             return False
         return True
 
-    def write(self, data: bytes) -> bool:
-        """Encrypt all of `data`; False when a renegotiation wants bytes from the peer first."""
-        try:
-            self._tls.write(data)
-        except ssl.SSLWantReadError:
-            return False
-        return True
+    def write(self, data: bytes) -> None:
+        """Encrypt all of `data`: a memory buffer has room for it."""
+        self._tls.write(data)
 
     def read(self, size: int = 65536) -> bytes | None:
         """Decrypted bytes, b"" after the peer's close_notify, None when more must be fed first."""
