@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -108,13 +109,18 @@ class Running:
         return proportional_kib(self.pids)
 
     def stop(self) -> None:
-        """Ask, wait, then insist."""
+        """Ask, wait, then insist. Takes `only` along, which may outlive its agent by design."""
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(STOP_SECONDS)
+        left = descendants(self.only) if self.only in self.pids else ()
+        for pid in left:
+            if (_PROC / str(pid)).exists():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
 
 
 def start(
@@ -123,8 +129,12 @@ def start(
     folder: Path,
     ports: Sequence[int],
     environment: Mapping[str, str] | None = None,
+    account: str | None = None,
 ) -> Running:
-    """Start a server and wait until it accepts on all ports. Raises StartError."""
+    """Start a server and wait until it accepts on all ports. Raises StartError.
+
+    `account` is whom to run it as, where we are root.
+    """
     log = folder / "output.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -134,6 +144,8 @@ def start(
             stdout=output,
             stderr=output,
             env={**os.environ, **(environment or {})},
+            user=account,
+            extra_groups=[] if account else None,
         )
     running = Running(process, log)
     try:

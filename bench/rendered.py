@@ -7,6 +7,8 @@ measured; the agent is not on the path of a request.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 Source = Literal["hand", "run"]
 _HANDCLASP = (sys.executable, "-m", "handclasp")
+
+
+class NotHereError(Exception):
+    """This subject cannot be had on this machine, through nobody's fault; the message says why."""
 
 
 class RenderError(Exception):
@@ -78,15 +84,17 @@ def specification(who: Subject, site: Site, binary: Binary) -> dict[str, Any]:
 
 
 def start(who: Subject, site: Site, binary: Binary) -> processes.Running:
-    """`handclasp run` until its nginx listens. Raises StartError, RenderError."""
+    """`handclasp run` until its nginx listens. Raises StartError, RenderError, NotHereError."""
     folder = Path(site.folder)
     spec, state = folder / "handclasp.yaml", folder / "state"
     # JSON is YAML, and this keeps the benchmark free of a YAML writer.
     spec.write_text(json.dumps(specification(who, site, binary), indent=1))
+    account = _unprivileged(folder) if who.lookup and os.geteuid() == 0 else None
     running = processes.start(
-        [*_HANDCLASP, "run", "-c", str(spec), "--state-dir", str(state)],
+        [*_HANDCLASP, "run", "-c", str(spec), "--state-dir", str(state), "--drain", "1"],
         folder=folder,
         ports=(site.listen,),
+        account=account,
     )
     try:
         if who.lookup:
@@ -99,10 +107,28 @@ def start(who: Subject, site: Site, binary: Binary) -> processes.Running:
     return running
 
 
+def _unprivileged(folder: Path) -> str:
+    """The account for a lookup subject, made the owner of its folder.
+
+    As root, handclasp reads certificates per handshake only under a worker account of its own;
+    run by an ordinary user it always does, and that needs no change to the machine.
+    """
+    account = "nobody"
+    command = [*_HANDCLASP, "--version"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=30, user=account)
+    except (OSError, subprocess.SubprocessError) as failure:
+        raise NotHereError(
+            f"skipped: an unprivileged account cannot run {sys.executable}"
+        ) from failure
+    shutil.chown(folder, account)
+    return account
+
+
 def _insist_on_lookup(state: Path) -> None:
     configuration = "\n".join(path.read_text() for path in sorted(state.rglob("*.conf")))
     if "$realpath_root" not in configuration:
-        raise RenderError("not here: handclasp renders static paths for workers of this account")
+        raise RenderError("handclasp rendered static paths where lookups were expected")
 
 
 def _master(state: Path) -> int:

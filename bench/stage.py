@@ -84,6 +84,8 @@ class Stage:
             return
         try:
             self.actors[key] = self._start(who, upstream)
+        except rendered.NotHereError as absence:
+            self.absent[key] = str(absence)
         except (StartError, NotTheJobError, rendered.RenderError) as failure:
             self.absent[key] = f"failed: {failure}"
         print(f"  {who.role} {who.name}: {self._say(key)}", file=sys.stderr)

@@ -161,7 +161,7 @@ def leaf(
     is_ca: bool | None = False,
     key_kind: str = "p256",
     key_label: str | None = None,
-    digest: hashes.HashAlgorithm | None = None,
+    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None = None,
     ca_issuers: str | None = None,
     usage: x509.KeyUsage | None = None,
 ) -> Pair:

@@ -31,6 +31,8 @@ http://:{site.listen} {{
     reverse_proxy https://127.0.0.1:{site.target} {{
         header_up Host {site.name}
         header_up X-Real-IP {{remote_host}}
+        header_up X-Forwarded-Port {{http.request.port}}
+        header_up X-Request-ID {{http.request.uuid}}
         transport http {{
             versions 1.1
             keepalive 60s
@@ -66,6 +68,8 @@ https://{site.name}:{site.listen} {{
         }}
 {strip}
         header_up X-Real-IP {{remote_host}}
+        header_up X-Forwarded-Port {{http.request.port}}
+        header_up X-Request-ID {{http.request.uuid}}
         header_up X-Client-Cert {client}certificate_der_base64}}
         header_up X-Client-Verify SUCCESS
         header_up X-Client-Subject {client}subject}}

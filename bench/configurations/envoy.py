@@ -57,7 +57,7 @@ def _connection_manager(site: Site) -> dict[str, Any]:
             "stat_prefix": "in",
             "codec_type": "HTTP1",
             "use_remote_address": True,
-            "generate_request_id": False,
+            "generate_request_id": True,
             "route_config": {
                 "virtual_hosts": [
                     {
@@ -66,6 +66,7 @@ def _connection_manager(site: Site) -> dict[str, Any]:
                         "request_headers_to_add": [
                             _header("X-Real-IP", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
                             _header("X-Forwarded-Host", "%REQ(:AUTHORITY)%"),
+                            _header("X-Forwarded-Port", "%DOWNSTREAM_LOCAL_PORT%"),
                         ],
                         "routes": [
                             {

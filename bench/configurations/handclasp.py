@@ -63,6 +63,8 @@ server {{
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host $host;
+        proxy_set_header X-Forwarded-Port $server_port;
+        proxy_set_header X-Request-ID $request_id;
         {_buffers(small_buffers=small_buffers)}
 {_PROXYING}
     }}
@@ -98,12 +100,15 @@ server {{
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host $host;
+        proxy_set_header X-Forwarded-Port $server_port;
+        proxy_set_header X-Request-ID $request_id;
         proxy_set_header X-Client-Cert $ssl_client_escaped_cert;
         proxy_set_header X-Client-Verify $ssl_client_verify;
         proxy_set_header X-Client-Subject $ssl_client_s_dn;
         proxy_set_header X-Client-Issuer $ssl_client_i_dn;
         proxy_set_header X-Client-Serial $ssl_client_serial;
         proxy_set_header X-Client-Fingerprint $ssl_client_fingerprint;
+        proxy_set_header X-Client-Not-After $ssl_client_v_end;
 {_stripped()}
         {_buffers(small_buffers=small_buffers)}
 {_PROXYING}
@@ -134,5 +139,5 @@ def _buffers(*, small_buffers: bool) -> str:
     musl's allocator asks the kernel for blocks of 32k and more each time, so the wheel's nginx
     keeps the first one small.
     """
-    first = "8k" if small_buffers else "32k"
+    first = "8k" if small_buffers else "16k"
     return f"proxy_buffer_size {first}; proxy_buffers 8 32k; proxy_busy_buffers_size 64k;"

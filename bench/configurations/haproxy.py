@@ -26,6 +26,8 @@ _FORWARDING = """
     http-request set-header X-Real-IP %[src]
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    http-request set-header X-Forwarded-Port %[dst_port]
+    http-request set-header X-Request-ID %[uuid()]
 """
 
 
@@ -59,6 +61,7 @@ frontend in
     http-request set-header X-Client-Issuer %{{+Q}}[ssl_c_i_dn]
     http-request set-header X-Client-Serial %[ssl_c_serial,hex]
     http-request set-header X-Client-Fingerprint %[ssl_c_sha1,hex]
+    http-request set-header X-Client-Not-After %[ssl_c_notafter]
     default_backend out
 backend out
     server a 127.0.0.1:{site.target}

@@ -10,12 +10,14 @@ WRITTEN = frozenset(
         "x-forwarded-for",
         "x-forwarded-proto",
         "x-forwarded-host",
+        "x-forwarded-port",
         "x-client-cert",
         "x-client-verify",
         "x-client-subject",
         "x-client-issuer",
         "x-client-serial",
         "x-client-fingerprint",
+        "x-client-not-after",
     }
 )
 """Lower-case names that are set, hence replaced, on the way to the backend."""

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handclasp.certs.dn import subject_text
 from handclasp.certs.private_keys import spki
 from handclasp.certs.read import LIMIT, read_objects
 from handclasp.findings import Severity
@@ -53,12 +54,13 @@ def opened(contents: Contents) -> list[bytes]:
 OURS = spki(LEAF.private_key.public_key())
 
 
-def p12(password: bytes | None, *, leaf: pki.Pair = LEAF) -> bytes:
+def p12(password: bytes | None) -> bytes:
+    assert isinstance(LEAF.private_key, ec.EllipticCurvePrivateKey)
     return pkcs12.serialize_key_and_certificates(
         b"name",
-        leaf.private_key,
-        leaf.certificate,
-        [issuer.certificate for issuer in leaf.issuers],
+        LEAF.private_key,
+        LEAF.certificate,
+        [issuer.certificate for issuer in LEAF.issuers],
         BestAvailableEncryption(password) if password else NoEncryption(),
     )
 
@@ -356,6 +358,14 @@ def test_certificates_with_forbidden_serials_are_read_without_a_warning(
         "-keyout", tmp_path / "k", "-subj", "/CN=x", "-set_serial", serial,
     )  # fmt: skip
     assert len(read(data).certificates) == 1
+
+
+def test_names_longer_than_allowed_are_read_without_a_warning_then_or_later() -> None:
+    # A country of 64 letters: what was the common name.
+    der = pki.leaf(ROOT, "x" * 64).der.replace(b"\x06\x03\x55\x04\x03", b"\x06\x03\x55\x04\x06")
+    cert = read(der).certificates[0]
+    assert cert.subject != cert.issuer
+    assert subject_text(cert).startswith("C=xxx")
 
 
 SAMPLES = [

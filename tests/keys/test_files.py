@@ -14,7 +14,6 @@ import pytest
 
 from handclasp.certs.read import LIMIT
 from handclasp.findings import Severity
-from handclasp.keys import files
 from handclasp.keys.files import check_key_file, read_file, replace_file, write_private
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ def test_a_private_file_has_its_mode_before_its_first_byte(
         after = os.fstat(descriptor)
         seen.append((stat.S_IMODE(after.st_mode), after.st_size))
 
-    monkeypatch.setattr(files.os, "fchmod", watched)
+    monkeypatch.setattr(os, "fchmod", watched)
     with umask(mask):
         write_private(tmp_path / "key", b"secret", wanted)
     assert seen == [(wanted, 0)]
@@ -201,7 +200,7 @@ def test_a_failed_write_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     (tmp_path / "key").write_bytes(b"old")
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_private(tmp_path / "new", b"data")
     with pytest.raises(OSError, match="No space left"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import traceback
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -28,6 +28,7 @@ from tests.certs.identities import only, slugs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from handclasp.certs.material import IdentityMaterial
 
@@ -68,6 +69,7 @@ def der(key: pki.Pair, password: bytes | None = None) -> bytes:
 def p12(password: bytes | None) -> bytes:
     protection = BestAvailableEncryption(password) if password else NoEncryption()
     chain = [MIDDLE.certificate, ROOT.certificate]
+    assert isinstance(LEAF.private_key, ec.EllipticCurvePrivateKey)
     return pkcs12.serialize_key_and_certificates(
         None, LEAF.private_key, LEAF.certificate, chain, protection
     )
@@ -242,6 +244,10 @@ def test_all_problems_are_told_not_only_the_first(folder: Folder) -> None:
     ]
 
 
+def failing(material: IdentityMaterial) -> None:
+    raise TypeError(f"something failed with {material}")
+
+
 def test_no_finding_repr_or_traceback_shows_password_or_key(folder: Folder) -> None:
     loads: list[Callable[[], IdentityMaterial]] = [
         lambda: load(folder, key=LEAF.encrypted_key_pem(PASSWORD), password=folder.password()),
@@ -253,12 +259,10 @@ def test_no_finding_repr_or_traceback_shows_password_or_key(folder: Folder) -> N
     for one in loads:
         loaded = one()
         shown = repr(loaded) + "".join(f.as_text() + repr(f) for f in loaded.findings)
-        try:
-            raise RuntimeError(f"{loaded}")
-        except RuntimeError as error:
-            captured = traceback.TracebackException.from_exception(error, capture_locals=True)
-            frames = [frame.locals or {} for frame in captured.stack]
-            shown += repr([{k: v for k, v in f.items() if k == "loaded"} for f in frames])
+        with pytest.raises(TypeError, match="failed with") as raised:
+            failing(loaded)
+        captured = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        shown += repr(captured.stack[-1].locals)
         for secret in hidden:
             assert secret.decode() not in shown
 

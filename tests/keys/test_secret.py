@@ -35,7 +35,7 @@ def test_one_trailing_newline_is_stripped_and_nothing_else(
 
 def test_a_missing_source_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HC_TEST_SECRET", raising=False)
-    with pytest.raises(UsageError, match="HC_TEST_SECRET .* is not set"):
+    with pytest.raises(UsageError, match=r"HC_TEST_SECRET .* is not set"):
         SecretSource(env="HC_TEST_SECRET").read()
     with pytest.raises(UsageError, match=r"gone cannot be read: No such file"):
         SecretSource(file=tmp_path / "gone").read()

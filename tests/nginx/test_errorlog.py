@@ -93,6 +93,11 @@ def test_the_errno_is_read_by_number_and_verify_codes_are_none(done: str, number
     assert parsed(line_of(done)).errno == number
 
 
+def test_of_two_numbers_the_last_is_the_errno():
+    line = parsed('nginx: [emerg] open() "/srv (13: x) y" failed (2: No such file or directory)')
+    assert line.errno == 2
+
+
 def test_a_line_of_stderr_has_a_level_and_no_time():
     line = parsed('nginx: [emerg] unknown directive "x" in /etc/nginx.conf:3')
     assert (line.level, line.time, line.pid) == ("emerg", None, None)
@@ -205,6 +210,12 @@ def test_two_addresses_in_use_are_two_findings():
     assert len(refusal_in([line, line.replace("20660", "20661")])) == 2
 
 
+def test_an_address_of_another_machine_says_how_to_see_ones_own():
+    (finding,) = refusal_in([line_of("listening on an address of another machine")])
+    assert "192.0.2.1:9443: this machine has no such address" in finding.seen
+    assert "ip address" in finding.fix
+
+
 def test_permission_denied_above_1023_is_not_called_privileged():
     line = line_of("port below 1024").replace(":443", ":8443")
     (finding,) = refusal_in([line])
@@ -214,10 +225,7 @@ def test_permission_denied_above_1023_is_not_called_privileged():
 
 def test_the_alert_about_the_compiled_in_log_is_no_refusal():
     # nginx 1.18 as an ordinary user: it goes on with the log that the configuration names.
-    alert = (
-        "nginx: [alert] could not open error log file: "
-        'open() "/var/log/nginx/error.log" failed (13: Permission denied)'
-    )
+    alert = line_of("compiled-in log not writable")
     assert refusal_in([alert]) == ()
     assert [f.slug for f in refusal_in([alert, line_of("unknown directive")])] == [
         "unknown-directive-or-variable"

@@ -15,11 +15,13 @@ from handclasp.nginx.facts import MINIMUM_VERSION, NEEDS, Facts, Feature, parse_
 from tests.nginx.recorded_builds import NAMES, USABLE, facts_of, version_output
 
 VERSIONS = {
+    "alpine-1.28.0": (1, 28, 0),
     "aws-lc-1.27.0": (1, 27, 0),
     "boringssl-1.23.1": (1, 23, 1),
     "debian-11-1.18.0": (1, 18, 0),
     "debian-12-1.22.1": (1, 22, 1),
     "debian-13-1.26.3": (1, 26, 3),
+    "redhat-1.18.0": (1, 18, 0),
     "self-built-1.20.1": (1, 20, 1),
     "ubuntu-22.04-1.18.0": (1, 18, 0),
     "ubuntu-24.04-1.24.0": (1, 24, 0),
@@ -31,6 +33,7 @@ TLS = {
     "debian-11-1.18.0": ("OpenSSL", "1.1.1n", "1.1.1w"),
     "debian-12-1.22.1": ("OpenSSL", "3.0.22", "3.0.19"),
     "self-built-1.20.1": ("OpenSSL", "1.1.1l", "1.1.1l"),
+    "redhat-1.18.0": ("OpenSSL", "1.0.2k-fips", "1.0.2k-fips"),
     "wheel-1.31.3": ("OpenSSL", "3.3.7", "3.3.7"),
 }
 # Feature by feature: the first version that has it, as nginx's documentation and change log say.
@@ -103,6 +106,10 @@ def test_defaults_of_configure_are_filled_in_where_nothing_was_given():
     assert facts.conf_path == "/usr/local/nginx/conf/nginx.conf"
     assert facts.modules_path == "/usr/local/nginx/modules"
     assert (facts.default_user, facts.default_group) == ("nobody", None)
+    owned = parse_facts(f"{text.rstrip()} --user=carrier", binary="nginx")
+    assert (owned.default_user, owned.default_group) == ("carrier", "nginx")
+    alone = f"{head}configure arguments: --with-http_ssl_module --user=carrier"
+    assert parse_facts(alone, binary="nginx").default_group == "carrier"
 
 
 def test_modules_compiled_in_are_kept_apart_from_those_to_be_loaded():
@@ -142,6 +149,8 @@ def test_a_module_name_within_a_quoted_argument_is_no_module():
         ("debian-13-1.26.3", "Debian"),
         ("ubuntu-22.04-1.18.0", "Ubuntu"),
         ("ubuntu-24.04-1.24.0", "Ubuntu"),
+        ("alpine-1.28.0", "Alpine"),
+        ("redhat-1.18.0", "Red Hat"),
         ("self-built-1.20.1", None),
         ("aws-lc-1.27.0", None),
         ("wheel-1.31.3", None),
@@ -168,6 +177,20 @@ def test_a_build_that_will_not_do_is_refused_by_name(name: str, words: str):
         facts_of(name)
     assert refusal.value.message.startswith(f"/opt/{name}/nginx")
     assert "--nginx PATH" in (refusal.value.hint or "")
+
+
+def test_a_build_without_http_is_refused():
+    text = version_output("debian-12-1.22.1").rstrip() + " --without-http"
+    with pytest.raises(EnvironmentFault, match="was built without ngx_http_ssl_module"):
+        parse_facts(text, binary="nginx")
+
+
+def test_nginx_plus_is_nginx_with_a_name_of_its_own():
+    text = version_output("self-built-1.20.1").replace(
+        "nginx/1.20.1", "nginx/1.27.4 (nginx-plus-r34-p1)"
+    )
+    facts = parse_facts(text, binary="nginx")
+    assert (facts.product, facts.version) == ("nginx-plus", (1, 27, 4))
 
 
 @pytest.mark.parametrize("module", ["http_rewrite", "http_map", "http_proxy"])
@@ -258,6 +281,7 @@ def test_an_old_openssl_lacks_what_came_later():
         Feature.STORE_KEYS
     )
     assert old.has(Feature.TLS13)
+    assert "OpenSSL 1.1.1 or newer" in facts_of("redhat-1.18.0").missing(Feature.TLS13)
 
 
 def test_a_static_build_cannot_load_a_key_provider():

@@ -204,6 +204,11 @@ def test_a_binary_whose_loader_is_missing_is_named(script: Script):
         read_facts(path)
 
 
+def test_a_file_the_system_will_not_execute_is_named(tmp_path: Path):
+    with pytest.raises(EnvironmentFault, match="may not be executed by this user"):
+        read_facts(tmp_path)
+
+
 def test_a_binary_that_vanished_is_named(tmp_path: Path):
     with pytest.raises(EnvironmentFault, match="cannot be started: No such file"):
         read_facts(tmp_path / "gone")

@@ -50,6 +50,10 @@ def run(coroutine: Coroutine[Any, Any, object]) -> None:
     asyncio.run(bounded())
 
 
+def open_file(pid: int, number: int) -> Path:
+    return Path(f"/proc/{pid}/fd/{number}").readlink()
+
+
 @contextlib.contextmanager
 def taken(port: int) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", port)):
@@ -129,7 +133,7 @@ def test_nginx_has_no_pipe_or_terminal_of_ours(here: Installation, port: int) ->
     async def scenario() -> None:
         here.write(port)
         master = await here.start()
-        opened = [Path(f"/proc/{master.pid}/fd/{number}").readlink() for number in (0, 1, 2)]
+        opened = [open_file(master.pid, number) for number in (0, 1, 2)]
         logs = here.prefix / "logs"
         assert opened == [Path("/dev/null"), logs / "stderr.log", logs / "error.log"]
         stat = proc.read_stat(master.pid)
@@ -469,7 +473,7 @@ def test_without_ending_orphans_the_port_would_be_taken(
         monkeypatch.setattr(orphans, "end_orphans", nothing)
         try:
             with pytest.raises(FindingsError, match="port-in-use"):
-                await here.start()
+                await here.start(within=0.5)
         finally:
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
@@ -513,7 +517,7 @@ def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> N
         await first.wait()
         assert path.is_socket()
         with pytest.raises(FindingsError, match="port-in-use"):
-            await here.start()
+            await here.start(within=0.5)
         second = await here.start(unix_listeners=[path, here.prefix / "never.sock"])
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from handclasp.nginx.process import NginxMaster
 from handclasp.nginx.reject_identity import reject_identity
 from handclasp.nginx.render import render
 from handclasp.nginx.state import StateDirectory
+from handclasp.spec.values import ListenAddress
 
 if TYPE_CHECKING:
     from handclasp.agent.prepare import Prepared
@@ -76,6 +79,11 @@ def refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Fin
 
     The configuration tested names every version outright (nginx.render, pins).
     """
+    with tempfile.TemporaryDirectory(prefix="handclasp-") as sockets:
+        return _refusals(state, prepared, _listening_in(PurePosixPath(sockets), plan))
+
+
+def _refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
     files = render(
         plan,
         prepared.facts,
@@ -96,6 +104,29 @@ def refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Fin
         return ()
     silent = found("nginx-config-refused", "nginx refuses the configuration without saying why")
     return refusal_in(result.lines) or (silent,)
+
+
+def _listening_in(folder: PurePosixPath, plan: Plan) -> Plan:
+    """The plan with every unix listener moved to `folder`: `nginx -t` binds them, in directories that are
+    made only when a plan takes effect (agent.sockets)."""
+    numbers = itertools.count()
+    moved: dict[str, ListenAddress] = {}
+
+    def move(address: ListenAddress) -> ListenAddress:
+        if address.path is None:
+            return address
+        if address.path not in moved:
+            moved[address.path] = ListenAddress(path=str(folder / str(next(numbers))))
+        return moved[address.path]
+
+    return replace(
+        plan,
+        egress=tuple(replace(server, listen=move(server.listen)) for server in plan.egress),
+        ingress=tuple(
+            replace(server, listen=tuple(map(move, server.listen))) for server in plan.ingress
+        ),
+        listeners=tuple(replace(one, address=move(one.address)) for one in plan.listeners),
+    )
 
 
 def trial(prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:

@@ -58,13 +58,9 @@ def check_identity(
     findings = list(identity.findings)
     where = Where(file=str(identity.certificate_file))
     if identity.encrypted and identity.key is not None:
-        seen = (
-            f"the key of identity {identity.name!r} is encrypted; its staged copy is not, "
-            "and only its owner can read it"
-        )
-        findings.append(
-            found("key-decrypted-at-rest", seen, where=Where(file=str(identity.key_file)))
-        )
+        seen = "the key is encrypted; the copy in the state directory is not"
+        key_place = Where(file=str(identity.key_file))
+        findings.append(found("key-decrypted-at-rest", seen, where=key_place))
     leaf = identity.leaf
     if leaf is None:
         return findings
@@ -74,14 +70,7 @@ def check_identity(
     findings += check_purpose(leaf, role=role, where=where, what="certificate")
     findings += check_leaf_usage(leaf, role=role, where=where)
     findings += _leaf_shape(leaf, role=role, where=where)
-    for link in identity.chain:
-        findings += check_dates(link, now=now, where=where, what="intermediate")
-        findings += check_strength(link, where=where, what="intermediate")
-        findings += check_purpose(link, role=role, where=where, what="intermediate")
-        findings += check_authority(link, where=where, what="intermediate")
-    if identity.root is not None:
-        seen = f"the file holds the root {facts.label(identity.root)}; it is left out when served"
-        findings.append(found("chain-contains-root", seen, where=where))
+    findings += _above_leaf(identity, role=role, now=now, where=where)
     if role is Role.SERVER:
         findings += check_server_names(leaf, names, where=where)
     if trust is not None:
@@ -105,6 +94,21 @@ def check_pair(identity: IdentityMaterial) -> list[Finding]:
         f"{facts.label(identity.leaf)} ({describe_key(theirs)})"
     )
     return [found("key-cert-mismatch", seen, where=Where(file=str(identity.key_file)))]
+
+
+def _above_leaf(
+    identity: IdentityMaterial, *, role: Role, now: datetime, where: Where
+) -> list[Finding]:
+    findings: list[Finding] = []
+    for link in identity.chain:
+        findings += check_dates(link, now=now, where=where, what="intermediate")
+        findings += check_strength(link, where=where, what="intermediate")
+        findings += check_purpose(link, role=role, where=where, what="intermediate")
+        findings += check_authority(link, where=where, what="intermediate")
+    if identity.root is not None:
+        seen = f"the file holds the root {facts.label(identity.root)}; it is left out when served"
+        findings.append(found("chain-contains-root", seen, where=where))
+    return findings
 
 
 def _leaf_shape(leaf: x509.Certificate, *, role: Role, where: Where) -> list[Finding]:

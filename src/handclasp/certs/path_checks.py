@@ -27,8 +27,10 @@ def check_against_trust(
     anchors = trust.all_anchors()
     if not anchors:
         return []  # the empty bundle is the trust's own finding
+    # What is staged and sent, and the root only to tell where the chain ends: OpenSSL does not try
+    # other branches, so certificates of the file that are off the chain would not help.
     root = (identity.root,) if identity.root is not None else ()
-    path = build_path(identity.leaf, (*identity.chain, *identity.unlinked, *root), anchors)
+    path = build_path(identity.leaf, (*identity.chain, *root), anchors)
     findings = _revoked(path, trust.crls, where=where)
     if path.anchor is None:
         return [*findings, _no_path(path, trust, anchors, role=role, where=where)]

@@ -39,7 +39,8 @@ def read_pkcs12(
 ) -> tuple[tuple[FoundKey, ...], tuple[x509.Certificate, ...], tuple[Finding, ...]]:
     """Keys, certificates (leaf first, then as stored) and findings of a PFX.
 
-    An empty password is tried when none is given: exporters make those.
+    The empty password is tried too: exporters make such files, and a spec may name a password for
+    a file that has none.
     """
     oids = _oids(data)
     legacy = sorted({_LEGACY[oid] for oid in oids if oid in _LEGACY})
@@ -55,17 +56,27 @@ def read_pkcs12(
             )
         )
     try:
-        opened = pkcs12.load_pkcs12(data, password or b"")
+        opened, used = _open(data, password)
     except UNREADABLE as error:
         refusal = _refusal(data, oids, error, password=password, where=where)
         key = FoundKey(form="pkcs12", encrypted=True, problem=refusal)
         return (key,), (), (*findings, refusal)
     keys: tuple[FoundKey, ...] = ()
     if opened.key is not None:
-        keys = (FoundKey(form="pkcs12", encrypted=bool(password), key=Secret(opened.key)),)
+        keys = (FoundKey(form="pkcs12", encrypted=bool(used), key=Secret(opened.key)),)
     first = (opened.cert.certificate,) if opened.cert else ()
     others = tuple(extra.certificate for extra in opened.additional_certs)
     return keys, first + others, tuple(findings)
+
+
+def _open(data: bytes, password: bytes | None) -> tuple[pkcs12.PKCS12KeyAndCertificates, bytes]:
+    if password:
+        try:
+            return pkcs12.load_pkcs12(data, password), password
+        except ValueError:
+            # The second failure is the one to raise: it tells the same of a damaged file.
+            return pkcs12.load_pkcs12(data, b""), b""
+    return pkcs12.load_pkcs12(data, b""), b""
 
 
 def _refusal(

@@ -19,6 +19,8 @@ from handclasp.certs.secret import Secret
 from handclasp.findings import Finding, found
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
     from handclasp.findings import Where
@@ -81,7 +83,7 @@ def describe_key(public_key: PublicKeyTypes) -> str:
 
 
 def _load(
-    loader: object,
+    loader: Callable[..., PrivateKeyTypes],
     data: bytes,
     form: str,
     encrypted: bool,
@@ -89,23 +91,17 @@ def _load(
     where: Where,
     line: int | None,
 ) -> FoundKey:
-    def refused(slug: str, seen: str, fix: str | None = None) -> FoundKey:
-        problem = found(slug, seen, where=where, fix=fix)
+    def refused(slug: str, seen: str) -> FoundKey:
+        problem = found(slug, seen, where=where)
         return FoundKey(form=form, encrypted=encrypted, line=line, problem=problem)
 
     if encrypted and not password:
-        return refused(
-            "key-encrypted-no-passphrase",
-            "the private key is encrypted and "
-            + ("no passphrase is given" if password is None else "the passphrase given is empty"),
-        )
-    assert callable(loader)
+        given = "no passphrase is given" if password is None else "the passphrase given is empty"
+        return refused("key-encrypted-no-passphrase", f"the private key is encrypted and {given}")
     try:
         # RSA validation is a primality test of 30 ms (2048 bits) to 180 ms (4096); nginx does not
         # make it either. What damage would show is caught by _consistent.
-        key: PrivateKeyTypes = loader(
-            data, password if encrypted else None, unsafe_skip_rsa_key_validation=True
-        )
+        key = loader(data, password if encrypted else None, unsafe_skip_rsa_key_validation=True)
         if not _consistent(key):
             return refused("key-unreadable", "the numbers of the RSA key do not fit together")
     except UnsupportedAlgorithm as error:
@@ -113,13 +109,10 @@ def _load(
     except UNREADABLE:
         # The library's text is dropped on purpose: it may quote what it read.
         if encrypted:
-            return refused(
-                "key-wrong-passphrase",
-                "the private key is encrypted and the passphrase given does not open it",
-            )
-        return refused(
-            "key-unreadable", f"the private key ({form}) is damaged or of an unknown kind"
-        )
+            seen = "the private key is encrypted and the passphrase given does not open it"
+            return refused("key-wrong-passphrase", seen)
+        seen = f"the private key ({form}) is damaged or of an unknown kind"
+        return refused("key-unreadable", seen)
     return FoundKey(form=form, encrypted=encrypted, line=line, key=Secret(key))
 
 

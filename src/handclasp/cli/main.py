@@ -84,7 +84,9 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("stopped", err=True)
         return 130
     except FindingsError as error:
-        click.echo(str(error), err=True)
+        from handclasp.cli.output import echo_findings
+
+        echo_findings(error.findings)
         return int(error.exit_code)
     except HandclaspError as error:
         click.echo(f"error: {error}", err=True)

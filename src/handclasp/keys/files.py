@@ -48,10 +48,15 @@ def read_file(path: Path, *, unreadable: str = "certificate-unreadable") -> File
     try:
         # Non-blocking: opening a FIFO that nobody writes to must not hang the agent.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(stream.fileno())
+        try:
+            status = os.fstat(descriptor)
             problem = _unsuitable(status, where, unreadable)
-            data = None if problem else stream.read(LIMIT + 1)
+            data = None
+            if problem is None:
+                with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                    data = stream.read(LIMIT + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         return FileRead(path=path, problem=_explained(path, error, where, unreadable))
     except ValueError:  # a NUL character in the path

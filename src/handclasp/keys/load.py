@@ -18,6 +18,7 @@ from handclasp.certs.read import read_objects
 from handclasp.errors import UsageError
 from handclasp.findings import Finding, Severity, Where, found
 from handclasp.keys.files import FileRead, check_key_file, read_file
+from handclasp.keys.system_trust import read_system_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,26 +69,25 @@ def load_identity(
     """
     secret, no_secret = _password(password)
     certificate_file = _open(certificate, secret, unreadable="certificate-unreadable")
-    separate = key is not None and key != certificate
-    key_file = _open(key, secret, unreadable="key-unreadable") if separate and key else None
+    key_file = None
+    if key is not None and key != certificate:
+        key_file = _open(key, secret, unreadable="key-unreadable")
     holder = key_file or certificate_file
-
-    findings = certificate_file.findings(keys_wanted=key_file is None)
-    if key_file is not None:
-        findings += key_file.findings(keys_wanted=True)
-    findings += _missing_certificate(certificate_file, key_file)
-    chosen, refusals = _choose_key(holder, certificate_file)
-    findings = [finding for finding in findings if finding not in refusals.dropped]
-    findings += refusals.added
-    if no_secret is not None and chosen is None:
-        findings = [_with_reason(finding, no_secret) for finding in findings]
-    for file in (certificate_file, key_file):
-        if file is not None and file.contents.keys:
-            findings += check_key_file(file.read, allow_wide_mode=allow_wide_mode)
-
+    chosen, key_findings = _choose_key(holder, certificate_file)
     private_key = chosen.key if chosen else None
     public = private_key.reveal().public_key() if private_key else None
     ordered = order(certificate_file.contents.certificates, key=public)
+
+    findings = certificate_file.findings(keys_wanted=key_file is None)
+    findings += key_file.findings(keys_wanted=True) if key_file else []
+    findings += _missing_certificate(certificate_file, key_file)
+    findings = [finding for finding in findings if finding not in key_findings.dropped]
+    findings += key_findings.added
+    if no_secret is not None and chosen is None:
+        findings = [_with_reason(finding, no_secret) for finding in findings]
+    for file in (certificate_file, *((key_file,) if key_file else ())):
+        if file.contents.keys:
+            findings += check_key_file(file.read, allow_wide_mode=allow_wide_mode)
     if ordered is not None:
         findings += _order_findings(ordered, certificate_file)
     return IdentityMaterial(
@@ -99,7 +99,7 @@ def load_identity(
         root=ordered.root if ordered else None,
         unlinked=ordered.unlinked if ordered else (),
         key=private_key,
-        encrypted=chosen.encrypted if chosen else False,
+        encrypted=chosen is not None and chosen.encrypted,
         key_mode=holder.read.mode,
         findings=tuple(dict.fromkeys(findings)),
     )
@@ -219,32 +219,27 @@ def load_trust(
 
     `public="system"` adds the bundle of the operating system as bytes, unparsed.
     """
-    from handclasp.keys.system_trust import read_system_bundle
-
-    findings: list[Finding] = []
     anchor_files = [_open(path, None, unreadable="certificate-unreadable") for path in certificates]
     crl_files = [_open(path, None, unreadable="certificate-unreadable") for path in crls]
-    for file in anchor_files:
-        findings += _anchor_file_findings(file)
-    for file in crl_files:
-        findings += file.findings(keys_wanted=False)
-        if not file.contents.crls and not findings and file.read.data is not None:
-            seen = "it holds no revocation list"
-            fix = "Name the CRL of the CA, as PEM or DER, under `crl:`."
-            findings.append(found("certificate-unreadable", seen, where=file.where, fix=fix))
-    raw, raw_path = None, None
-    if public == "system":
-        raw, raw_path, problem = read_system_bundle()
-        findings += [problem] if problem else []
+    findings = [finding for file in anchor_files for finding in _anchor_file_findings(file)]
+    findings += [finding for file in crl_files for finding in _crl_file_findings(file)]
+    raw, raw_path, problem = read_system_bundle() if public == "system" else (None, None, None)
+    if problem is not None:
+        findings.append(problem)
     anchors = {cert: file.path for file in anchor_files for cert in file.contents.certificates}
-    lists = {crl: file.path for file in (*anchor_files, *crl_files) for crl in file.contents.crls}
+    # The library's CRLs are not hashable, so doubles are found by signature.
+    lists = {
+        crl.signature: (crl, file.path)
+        for file in (*anchor_files, *crl_files)
+        for crl in file.contents.crls
+    }
     return TrustMaterial(
         name=name,
         files=(*certificates, *crls, *((raw_path,) if raw_path else ())),
         anchors=tuple(anchors),
         anchor_files=tuple(anchors.values()),
-        crls=tuple(lists),
-        crl_files=tuple(lists.values()),
+        crls=tuple(crl for crl, _ in lists.values()),
+        crl_files=tuple(path for _, path in lists.values()),
         findings=tuple(dict.fromkeys(findings)),
         public=public is not None,
         raw=raw,
@@ -261,3 +256,12 @@ def _anchor_file_findings(file: _File) -> list[Finding]:
         return findings
     seen = "the file holds no certificate"
     return [*findings, found("trust-bundle-empty", seen, where=file.where)]
+
+
+def _crl_file_findings(file: _File) -> list[Finding]:
+    findings = file.findings(keys_wanted=False)
+    if file.contents.crls or any(finding.severity is Severity.ERROR for finding in findings):
+        return findings
+    seen = "it holds no revocation list"
+    fix = "Name the CRL of the CA, as PEM or DER, under `crl:`."
+    return [*findings, found("certificate-unreadable", seen, where=file.where, fix=fix)]

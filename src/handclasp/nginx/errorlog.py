@@ -129,7 +129,7 @@ _CERTAIN: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"problems getting password|bad password read"), "key-encrypted-no-passphrase"),
     (re.compile(r"bad end line|bad base64 decode"), "pem-empty-or-corrupt"),
     (re.compile(r"(?:ee|ca) key too small"), "key-too-small"),
-    (re.compile(r"(?:ee|ca) md too weak"), "digest-too-weak"),
+    (re.compile(r"ca md too weak"), "digest-too-weak"),
     (
         re.compile(r"^no (?:ssl_client_certificate|\w+_trusted_certificate)\b.* for \w+_verify"),
         "trust-anchor-not-configured",

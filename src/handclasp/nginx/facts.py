@@ -248,7 +248,7 @@ def _arguments(text: str) -> dict[str, str]:
     }
 
 
-_MODULE_ARGUMENT = re.compile(r"--(with|without)-(?:(\w+)_module|(stream|mail|http))")
+_MODULE_ARGUMENT = re.compile(r"--(with|without)-(?:(\w+)_module|(stream|mail))")
 
 
 def _modules(options: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -261,10 +261,10 @@ def _modules(options: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
         name = match[2] or match[3]
         if match[1] == "with":
             (dynamic if value == "dynamic" else built_in).add(name)
-        elif name == "http":
-            built_in.clear()
         else:
             built_in.discard(name)
+    if "--without-http" in options:
+        built_in = {name for name in built_in if not name.startswith("http_")}
     for family in dynamic & {"stream", "mail"}:
         # --with-stream_ssl_module adds to the dynamic stream module where that is what is built.
         parts = {name for name in built_in if name.startswith(f"{family}_")}
@@ -278,14 +278,13 @@ def _distribution(text: str, options: dict[str, str]) -> str | None:
 
     nginx.org's own packages use the same build tools, but their prefix is /etc/nginx.
     """
-    prefix = options.get("--prefix", "")
-    compiler = options.get("--with-cc-opt", "")
     if "(Ubuntu)" in text:
         return "Ubuntu"
+    prefix = options.get("--prefix")
     if prefix == "/usr/share/nginx":
-        if "-prefix-map=/build/" in compiler:
+        if "-prefix-map=/build/" in options.get("--with-cc-opt", ""):
             return "Debian"
-        if "/usr/lib/rpm/redhat/" in compiler + options.get("--with-ld-opt", ""):
+        if options.get("--modules-path", "").startswith("/usr/lib64/"):
             return "Red Hat"
     return "Alpine" if prefix == "/var/lib/nginx" else None
 

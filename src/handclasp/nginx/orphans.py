@@ -28,8 +28,9 @@ _TITLES = "nginx: "
 
 def members(record: MasterRecord) -> tuple[proc.ProcessStat, ...]:
     """Live nginx processes of this master's session, itself included."""
-    if record.boot_id != proc.boot_id():
-        return ()
+    leader = proc.read_stat(record.pid)
+    if record.boot_id != proc.boot_id() or (leader and leader.start_time != record.start_time):
+        return ()  # all of that session is gone, or its number could not have been given again
     return tuple(
         stat
         for stat in proc.session_members(record.pid)

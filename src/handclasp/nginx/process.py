@@ -236,6 +236,7 @@ class NginxMaster:
             await self._ready(marks, within, workers)
         except BaseException:
             self._kill_now()
+            await orphans.end_session(self.record, patience=0.0)  # sees it through
             raise
         # A wrapper script has become nginx by now.
         self._refresh_record()

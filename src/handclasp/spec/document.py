@@ -17,6 +17,7 @@ import yaml
 
 from handclasp.errors import ExitCode
 from handclasp.findings import Finding, FindingsError, Where, found
+from handclasp.spec.names import shown
 from handclasp.spec.positions import Path, Place, Positions, path_text
 from handclasp.spec.yaml_text import decode, syntax_finding
 
@@ -202,12 +203,12 @@ class _Builder:
                 "spec-not-yaml", "a key must be text, not a mapping or a list", where, _BRACES
             )
         elif not isinstance(key, str):
-            shown = getattr(event, "value", "")
+            written = getattr(event, "value", "")
             self._add(
                 "spec-not-yaml",
-                f"the key {shown or 'null'} is read as {_kind(key)}; a key must be text",
+                f"the key {written or 'null'} is read as {_kind(key)}; a key must be text",
                 where,
-                f'Put it in quotes: "{shown}".',
+                f'Put it in quotes: "{written}".',
             )
         elif key == "<<" and getattr(event, "implicit", (False,))[0]:
             self._add(
@@ -218,9 +219,11 @@ class _Builder:
             )
         elif key in frame.key_places:
             first = frame.key_places[key]
+            # Under `password` a key may be the secret itself, as in `password: {hunter2}`.
+            name = "" if frame.path and "password" in frame.path else f" {shown(key)}"
             self._add(
                 "spec-duplicate-key",
-                f"the key {key[:80]!r} stands here a second time; first in line {first.line + 1}",
+                f"the key{name} stands here a second time; first in line {first.line + 1}",
                 where,
             )
         else:

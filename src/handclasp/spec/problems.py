@@ -30,12 +30,11 @@ _EXPECTED = {
     "int_type": "a whole number",
     "bool_type": "true or false",
 }
-# What may stand instead of some mappings.
-_SHORT_FORMS: dict[type[Section] | None, str] = {
-    UpstreamServer: "a URL or ",
-    Forward: "the name of a dialect or ",
-    TlsPolicy: "the name of a profile or ",
-    SecretSource: "{file: PATH} or {env: NAME}, ",
+_LONG_AND_SHORT: dict[type[Section] | None, str] = {
+    UpstreamServer: "a URL or a mapping of keys",
+    Forward: "the name of a dialect or a mapping of keys",
+    TlsPolicy: "the name of a profile or a mapping of keys",
+    SecretSource: "{file: PATH} or {env: NAME}",
 }
 _BOUND = {
     "greater_than_equal": ("ge", "at least"),
@@ -69,6 +68,10 @@ def _unknown_key(path: Path, positions: Positions) -> tuple[Finding, str | None]
     parent, key = path[:-1], str(path[-1])
     section = section_at(parent)
     known = keys_of(section) if section is not None else {}
+    if section is SecretSource:
+        # Not repeated: `password: {hunter2}` is a mapping with one key, which is the secret.
+        seen = "unknown key; a secret is {file: PATH} or {env: NAME}"
+        return found("spec-unknown-key", seen, where=positions.key(parent)), None
     home, suggestion = home_below(key, parent), None
     if home is None:
         suggestion = nearest(key, known, likeness=0.85)
@@ -76,10 +79,6 @@ def _unknown_key(path: Path, positions: Positions) -> tuple[Finding, str | None]
         home = home_elsewhere(key, parent)
     if home is None and suggestion is None:
         suggestion = nearest(key, known)
-    if section is SecretSource and suggestion is None:
-        # Not repeated: `password: {hunter2}` is a mapping with one key, which is the secret.
-        seen = "unknown key; a secret is {file: PATH} or {env: NAME}"
-        return found("spec-unknown-key", seen, where=positions.key(parent)), None
     seen, fix = f"unknown key {shown(key)}", None
     if home is not None:
         seen += f"; it belongs {home}"
@@ -132,7 +131,7 @@ def _wrong_value(error: ErrorDetails, path: Path, positions: Positions) -> Findi
     value = path[-2] if is_key else error["input"]
     slug, fix = "spec-invalid-value", None
     if kind in _EXPECTED:
-        expected = _SHORT_FORMS.get(section_at(path), "") + _EXPECTED[kind]
+        expected = _LONG_AND_SHORT.get(section_at(path), _EXPECTED[kind])
         seen, fix = _wrong_type(expected, value)
     elif kind == "value_error":
         seen = str(context["error"])

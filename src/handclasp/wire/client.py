@@ -53,8 +53,7 @@ async def observe(
     Raises UsageError or EnvironmentFault for credentials, anchors, server names and requests that
     cannot be used, ValueError for arguments that contradict each other.
     """
-    session = None
-    checked_name = None
+    session, checked_name = None, None
     if target.tls:
         if verify_name is not None and trust is None:
             raise ValueError("a name can only be verified with trust anchors")
@@ -67,9 +66,7 @@ async def observe(
             alpn=alpn,
             check_hostname=verify_name is not None and checked_name is None,
         )
-        session = Session(build_context(settings), sni)
-        if checked_name is not None and not session.recording:
-            raise InternalFault("this Python cannot verify a name that differs from the SNI")
+        session = _session(settings, sni, checked_name)
     elif identity or trust or verify_name or alpn:
         raise ValueError("credentials and names need a target with tls")
     exchange = None if request is None else Exchange(request, _default_host(target))
@@ -84,6 +81,13 @@ async def observe(
     finally:
         run.close()
     return run.observation()
+
+
+def _session(settings: ContextSettings, sni: str | None, checked_name: str | None) -> Session:
+    session = Session(build_context(settings), sni)
+    if checked_name is not None and not session.recording:
+        raise InternalFault("this Python cannot verify a name that differs from the SNI")
+    return session
 
 
 def _server_hostname(

@@ -152,8 +152,9 @@ class _Callback(Protocol):
 def record_messages(context: ssl.SSLContext, transcript: Transcript) -> bool:
     """Have every handshake message of this context's connections noted; False if Python cannot.
 
-    ``SSLContext._msg_callback`` is private (CPython has it since 3.8) and the only way to the chain of a refused server, to CertificateRequest and to alerts under TLS 1.3: public
-    API has the chain from 3.13 and after success only. Without it an observation has Nones.
+    ``SSLContext._msg_callback`` is private (CPython has it since 3.8) and the only way to the chain of
+    a refused server, to CertificateRequest and to alerts under TLS 1.3: public API has the chain from
+    3.13 and after success only. Without it an observation has Nones.
     """
 
     def note(

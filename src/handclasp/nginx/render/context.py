@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from handclasp.nginx.facts import Facts
     from handclasp.nginx.layout import Layout
-    from handclasp.nginx.parts import Plan
+    from handclasp.nginx.parts import Plan, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Context:
     identity_pins: Mapping[str, str] = field(default_factory=dict)
     trust_pins: Mapping[str, str] = field(default_factory=dict)
     absolute_includes: bool = False
+    upstreams: Mapping[str, Upstream] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_name = {upstream.name: upstream for upstream in self.plan.upstreams}
+        object.__setattr__(self, "upstreams", by_name)
 
     def include(self, file: str) -> str:
         """An include of one of our fragments. nginx resolves a relative one against the directory of its

@@ -97,7 +97,7 @@ def _location(server: EgressServer, route: Route, context: Context) -> list[str]
                 directive("return", 503, f"Link {server.link}: {route.reason}.\n"),
             ],
         )
-    upstream = next(one for one in context.plan.upstreams if one.name == route.upstream)
+    upstream = context.upstreams[route.upstream]
     kind = "grpc" if upstream.grpc else "proxy"
     original = server.original
     identity = (

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.render.context import Context
 
-# Enough for every stripped name in both spellings and those we set.
-_HASH = ("headers_hash_max_size", 4096), ("headers_hash_bucket_size", 128)
+# Enough for every stripped name in both spellings and those we set; grpc_pass has fixed sizes.
+_HASH = ("proxy_headers_hash_max_size", 4096), ("proxy_headers_hash_bucket_size", 128)
 
 
 def strip_fragment(plan: Plan, kind: str) -> list[str]:
@@ -42,7 +42,8 @@ def location_headers(
 ) -> list[str]:
     """The include that strips, then what we set."""
     lines = [context.include(strip_file(kind))]
-    lines += [directive(f"{kind}_{name}", value) for name, value in _HASH]
+    if kind == "proxy":
+        lines += [directive(name, value) for name, value in _HASH]
     lines.append(directive(f"{kind}_set_header", "Host", host))
     if websocket:
         lines += [

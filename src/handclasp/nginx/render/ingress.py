@@ -163,7 +163,7 @@ def _sessions(server: IngressServer, context: Context) -> list[str]:
 
 
 def _location(server: IngressServer, context: Context) -> list[str]:
-    upstream = next(one for one in context.plan.upstreams if one.name == server.backend)
+    upstream = context.upstreams[server.backend]
     kind = "grpc" if upstream.grpc else "proxy"
     identity = [(header.name, header.variable) for header in server.headers]
     if server.original:
