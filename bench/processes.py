@@ -129,12 +129,8 @@ def start(
     folder: Path,
     ports: Sequence[int],
     environment: Mapping[str, str] | None = None,
-    account: str | None = None,
 ) -> Running:
-    """Start a server and wait until it accepts on all ports. Raises StartError.
-
-    `account` is whom to run it as, where we are root.
-    """
+    """Start a server and wait until it accepts on all ports. Raises StartError."""
     log = folder / "output.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -144,8 +140,6 @@ def start(
             stdout=output,
             stderr=output,
             env={**os.environ, **(environment or {})},
-            user=account,
-            extra_groups=[] if account else None,
         )
     running = Running(process, log)
     try:

@@ -29,9 +29,13 @@ CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 
 
-@functools.cache
 def key(label: str, *, kind: str = "p256") -> CertificateIssuerPrivateKeyTypes:
-    """The same key for the same label within one test process."""
+    """The same key for the same label and kind within one test process."""
+    return _key(label, kind)
+
+
+@functools.cache
+def _key(label: str, kind: str) -> CertificateIssuerPrivateKeyTypes:
     if kind == "p256":
         return ec.generate_private_key(ec.SECP256R1())
     if kind.startswith("rsa"):

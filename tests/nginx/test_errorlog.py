@@ -94,7 +94,7 @@ def test_the_errno_is_read_by_number_and_verify_codes_are_none(done: str, number
 
 
 def test_of_two_numbers_the_last_is_the_errno():
-    line = parsed('nginx: [emerg] open() "/srv (13: x) y" failed (2: No such file or directory)')
+    line = parsed('nginx: [emerg] open() "/srv (13: x) in y" failed (2: No such file or directory)')
     assert line.errno == 2
 
 

@@ -81,12 +81,12 @@ class Carrier:
 
     async def begin(self, prepared: Prepared) -> Applied:
         """Adopts an nginx left running or starts one, and proves it. Raises when nothing serves then."""
-        plan = _plan_of(prepared)
+        plan = self.plan_of(prepared)
         self.master = NginxMaster.adopt(self.state.nginx_prefix)
         if self.master is not None:
             return await self._take_over(prepared)
-        generation = await self._staged(prepared, plan)
-        switch = self._switch(prepared, plan, generation)
+        generation = await self.staged(prepared, plan)
+        switch = self.switch(prepared, plan, generation)
         try:
             await self._start(prepared, plan)
             proofs = await self._proofs(prepared, plan)
@@ -95,20 +95,20 @@ class Carrier:
             switch.rollback()
             raise
         switch.commit()
-        return self._in_effect(Applied(prepared, plan, generation, proofs))
+        return self.in_effect(Applied(prepared, plan, generation, proofs))
 
     async def change(self, prepared: Prepared) -> Applied:
         """Replaces the plan in effect. Raises ChangeRefused (or what the environment did) with the old
         plan serving."""
-        plan = _plan_of(prepared)
+        plan = self.plan_of(prepared)
         master = self._running()
         if self._is_current(prepared, plan):
             proofs = await self._proofs(prepared, plan)
             generation = self.state.current_generation() or 0
-            return self._in_effect(Applied(prepared, plan, generation, proofs, changed=False))
-        generation = await self._staged(prepared, plan)
+            return self.in_effect(Applied(prepared, plan, generation, proofs, changed=False))
+        generation = await self.staged(prepared, plan)
         prepare_sockets(plan, prepared)
-        switch = self._switch(prepared, plan, generation)
+        switch = self.switch(prepared, plan, generation)
         try:
             outcome = await master.reloaded(
                 master.reload(), _RELOAD_SECONDS, expected_workers=plan.process.workers
@@ -123,7 +123,7 @@ class Carrier:
             raise
         switch.commit()
         self.state.prune()
-        return self._in_effect(Applied(prepared, plan, generation, proofs))
+        return self.in_effect(Applied(prepared, plan, generation, proofs))
 
     async def restart(self) -> None:
         """Starts nginx again on the generation in effect. Raises FindingsError or EnvironmentFault."""
@@ -138,6 +138,15 @@ class Carrier:
             ended = await self.master.quit(within)
             journal.info("nginx ended", how=ended)
         self.state.close()
+
+    # -- what an existing nginx's carrier shares (agent.attached)
+
+    @staticmethod
+    def plan_of(prepared: Prepared) -> Plan:
+        """The plan, or FindingsError with what forbids one."""
+        if prepared.plan is None:
+            raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
+        return prepared.plan
 
     # -- inside
 
@@ -171,7 +180,7 @@ class Carrier:
             and all(self.state.current_trust(name) == version for name, version in plan.trust)
         )
 
-    async def _staged(self, prepared: Prepared, plan: Plan) -> int:
+    async def staged(self, prepared: Prepared, plan: Plan) -> int:
         """Everything written and tested, no link moved. Raises FindingsError when nginx says no."""
         return await asyncio.to_thread(self._stage_and_test, prepared, plan)
 
@@ -181,7 +190,8 @@ class Carrier:
             raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
         return self.state.write_generation(_files(prepared, plan))
 
-    def _switch(self, prepared: Prepared, plan: Plan, generation: int) -> Switch:
+    def switch(self, prepared: Prepared, plan: Plan, generation: int) -> Switch:
+        """Moves every link to what the plan names; to be committed or rolled back."""
         return self.state.switch(
             generation=generation,
             identities=identity_versions(prepared, plan),
@@ -230,19 +240,15 @@ class Carrier:
             raise InternalFault("no nginx is running")
         return self.master
 
-    def _in_effect(self, applied: Applied) -> Applied:
+    def in_effect(self, applied: Applied) -> Applied:
+        """Notes what is in effect."""
         self.applied = applied
         return applied
 
 
-def _plan_of(prepared: Prepared) -> Plan:
-    if prepared.plan is None:
-        raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
-    return prepared.plan
-
-
 def _files(prepared: Prepared, plan: Plan) -> Mapping[str, str]:
-    files = render(plan, prepared.facts, prepared.layout)
+    absolute = prepared.spec.nginx.mode == "existing"
+    files = render(plan, prepared.facts, prepared.layout, absolute_includes=absolute)
     return {**files, "plan.json": plan.as_json() + "\n"}
 
 

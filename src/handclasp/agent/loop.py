@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
+from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.control import CONTROL_SOCKET, StatusServers
 from handclasp.agent.notify import notify
@@ -69,7 +70,8 @@ class Agent:
 
     async def run(self, prepared: Prepared) -> None:
         """Serves until TERM or INT. Raises what forbids the start, or GivenUp."""
-        carrier = Carrier.open(prepared)
+        kind = Attached if prepared.spec.nginx.mode == "existing" else Carrier
+        carrier = kind.open(prepared)
         self._carrier = carrier
         for number, event in (
             (signal.SIGHUP, "reload"),

@@ -56,14 +56,17 @@ def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
     )
 
 
-def read_machine(account: WorkerAccount | None) -> Machine:
-    """Processors, open files, nameservers and names of the hosts file."""
+def read_machine(account: WorkerAccount | None, *, existing: bool) -> Machine:
+    """Processors, open files, nameservers and names of the hosts file.
+
+    `existing`: an nginx that somebody else runs, as whom we do not know; its workers are not given keys.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     return Machine(
         processors=len(os.sched_getaffinity(0)),
         open_files=files,
-        is_root=os.geteuid() == 0,
+        is_root=existing or os.geteuid() == 0,
         worker_user=account.user if account else None,
         worker_group=account.group if account else None,
         dedicated=account is not None and account.user not in _SHARED_ACCOUNTS,

@@ -75,8 +75,9 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         asyncio.to_thread(load_material, spec),
         resolver.resolve(named_hosts(spec)),
     )
-    account = worker_account(spec.nginx.user, facts)
-    machine = read_machine(account)
+    existing = spec.nginx.mode == "existing"
+    account = None if existing else worker_account(spec.nginx.user, facts)
+    machine = read_machine(account, existing=existing)
     layout = Layout(PurePosixPath(state_directory(choices.state, loaded)))
     plan = None
     if errors_in(findings):

@@ -31,7 +31,9 @@ class Snapshot:
     @property
     def ready(self) -> bool:
         """Whether nginx serves the plan in effect."""
-        return self.lifecycle.state in (State.SERVING, State.RELOADING) and bool(self.worker_pids)
+        serving = self.lifecycle.state in (State.SERVING, State.RELOADING)
+        supervised = self.applied.prepared.spec.nginx.mode == "own"
+        return serving and (bool(self.worker_pids) or not supervised)
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form (docs/reference/json.md)."""
