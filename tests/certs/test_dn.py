@@ -172,3 +172,17 @@ def test_names_as_people_write_them_become_the_text_nginx_shows(
 def test_a_broken_name_is_refused_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(dn.DistinguishedNameError, match=complaint):
         dn.parse(text)
+
+
+@needs_openssl
+@pytest.mark.parametrize("value", ["svc", "x" * 200])
+def test_a_rule_on_an_unnamed_type_becomes_the_hex_openssl_prints(value: str) -> None:
+    oid = x509.ObjectIdentifier("1.2.3.4.5")
+    cert = certificate(x509.Name([x509.NameAttribute(oid, value, _ASN1Type.UTF8String)]))
+    written = str(dn.parse(f"1.2.3.4.5={value}"))
+    assert written == as_openssl(cert) == dn.subject_text(cert)
+    assert str(dn.parse(written)) == written
+
+
+def test_quoted_values_may_hold_escapes_and_blanks_around() -> None:
+    assert str(dn.parse('CN= "a\\"b, " ,O="c"')) == r"CN=a\"b\,\ ,O=c"

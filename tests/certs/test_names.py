@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from handclasp.certs.names import Coverage, coverage, covers, matches, subject_alt_names
 from tests import pki
@@ -77,3 +79,23 @@ def test_alternative_names_come_as_typed_text_in_order() -> None:
     sans = ("uri:spiffe://example.org/svc", "dns:a.b", "ip:::1", "email:a@b.c")
     assert subject_alt_names(pki.leaf(ROOT, sans=sans).certificate) == sans
     assert subject_alt_names(pki.leaf(ROOT).certificate) == ()
+
+
+def test_rarer_alternative_names_are_typed_too() -> None:
+    names = [
+        x509.DirectoryName(pki.dn("x", None)),
+        x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
+        x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01a"),
+    ]
+    key = pki.key("names")
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(pki.dn("x"))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    assert subject_alt_names(request) == (
+        "dirname:CN=x",
+        "rid:1.2.3",
+        "other:1.3.6.1.4.1.311.20.2.3",
+    )

@@ -341,6 +341,21 @@ def test_a_certificate_with_a_broken_extension_is_refused_with_the_reason() -> N
     assert "extension" in contents.findings[0].seen
 
 
+def test_an_extension_that_stands_twice_is_refused_by_name() -> None:
+    ski, aki = b"\x06\x03\x55\x1d\x0e", b"\x06\x03\x55\x1d\x0f"
+    contents = read(LEAF.der.replace(aki, ski))
+    assert slugs(contents) == ["certificate-unreadable"]
+    assert "2.5.29.14 stands twice" in contents.findings[0].seen
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_a_key_on_an_unsupported_curve_is_refused_with_the_reason(form: PrivateFormat) -> None:
+    p256 = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+    data = LEAF.private_key.private_bytes(Encoding.DER, form, NoEncryption())
+    contents = read(data.replace(p256, p256[:-1] + b"\x63"))
+    assert slugs(contents) == ["key-unreadable"]
+
+
 def test_a_certificate_on_an_unsupported_curve_is_refused_with_the_reason() -> None:
     p256 = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
     contents = read(LEAF.der.replace(p256, p256[:-1] + b"\x63"))

@@ -6,14 +6,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 
 from handclasp.certs.checks import check_trust
 from handclasp.findings import Severity
 from tests import pki
 from tests.certs.identities import only, slugs, trust
+from tests.openssl import needs_openssl, openssl
 from tests.pki import NOW
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from handclasp.certs.material import TrustMaterial
     from handclasp.findings import Finding
 
@@ -116,3 +120,21 @@ def test_every_ca_of_the_bundle_needs_a_crl_once_one_has() -> None:
     finding = only(check(trust(ROOT, MIDDLE, crls=[pki.crl(MIDDLE)])))
     assert finding.slug == "crl-missing-for-chain"
     assert "CN=Root" in finding.seen
+
+
+@needs_openssl
+@pytest.mark.parametrize("self_signed", [True, False])
+def test_a_version_1_root_is_a_ca_and_a_version_1_leaf_is_none(
+    self_signed: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(OTHER.key_pem)
+    (tmp_path / "csr").write_bytes(pki.request(OTHER))
+    (tmp_path / "ca").write_bytes(ROOT.pem + ROOT.key_pem)
+    signer = ["-signkey", tmp_path / "key"] if self_signed else ["-CA", tmp_path / "ca"]
+    serial = [] if self_signed else ["-set_serial", "7"]
+    data = openssl("x509", "-req", "-in", tmp_path / "csr", *signer, *serial, "-days", "90")
+    certificate = x509.load_pem_x509_certificate(data)
+    assert certificate.version is x509.Version.v1
+    old = pki.Pair(certificate, OTHER.private_key)
+    findings = check_trust(trust(old, ROOT), now=NOW + DAY, for_clients=True, depth=4)
+    assert slugs(findings) == ([] if self_signed else ["trust-contains-leaf"])

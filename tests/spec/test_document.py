@@ -220,19 +220,27 @@ WORDS = st.sampled_from(
 )
 
 
-def answer(data: bytes | str) -> None:
-    """Loads or refuses; nothing else, and every refusal has a place."""
+def refused_by(data: bytes | str) -> FindingsError | None:
+    """The refusal of a text; None when it is loaded. Any other exception is a failure."""
     try:
         loaded = parse_spec(data, source="s.yaml", base=PurePosixPath("/etc"))
     except FindingsError as error:
-        assert error.exit_code is ExitCode.USAGE
-        assert error.findings
-        for finding in error.findings:
-            assert finding.where.line
-            assert finding.where.column
-            assert "Input should" not in finding.seen
-    else:
-        check_spec(loaded, insecure_allowed=True)
+        return error
+    check_spec(loaded, insecure_allowed=True)
+    return None
+
+
+def answer(data: bytes | str) -> None:
+    """Loads or refuses; nothing else, and every refusal has a place."""
+    refusal = refused_by(data)
+    if refusal is None:
+        return
+    assert refusal.exit_code is ExitCode.USAGE
+    assert refusal.findings
+    for finding in refusal.findings:
+        assert finding.where.line
+        assert finding.where.column
+        assert "Input should" not in finding.seen
 
 
 @given(st.binary(max_size=200))

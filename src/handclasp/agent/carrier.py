@@ -247,8 +247,9 @@ class Carrier:
 
 
 def _files(prepared: Prepared, plan: Plan) -> Mapping[str, str]:
-    absolute = prepared.spec.nginx.mode == "existing"
-    files = render(plan, prepared.facts, prepared.layout, absolute_includes=absolute)
+    existing = prepared.spec.nginx.mode == "existing"
+    base = prepared.layout.generations / "current" if existing else None
+    files = render(plan, prepared.facts, prepared.layout, include_base=base)
     return {**files, "plan.json": plan.as_json() + "\n"}
 
 

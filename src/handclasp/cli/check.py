@@ -32,6 +32,7 @@ def check(
     no_nginx_test: bool,
 ) -> int:
     """Say everything that can be known before starting."""
+    from handclasp.agent.attached import existing_findings
     from handclasp.agent.clock import SystemClock
     from handclasp.agent.prepare import Choices, prepare
     from handclasp.agent.resolve import SystemResolver
@@ -52,6 +53,8 @@ def check(
         if prepared.plan is not None and not no_nginx_test:
             refused = trial(prepared, prepared.plan)
             findings += refused
+            if prepared.spec.nginx.mode == "existing":
+                findings += existing_findings(prepared)
             said = "refuses" if refused else "accepts"
             test = f"nginx {prepared.facts.version_text} {said} the configuration (as of today)"
         exit_code = ExitCode.FINDINGS if errors_in(findings) else ExitCode.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -10,15 +11,17 @@ import click
 from handclasp.cli.options import spec_options
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from handclasp.agent.prepare import Prepared
+    from handclasp.nginx.parts import Plan
 
 
 @click.command(epilog="Example: handclasp render -c handclasp.yaml --output /etc/nginx/handclasp")
 @spec_options
 @click.option(
     "--output",
-    type=click.Path(path_type=__import__("pathlib").Path, file_okay=False),
-    help="Write the files there, one per fragment, instead of printing them.",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="For an nginx you run yourself: stage certificates and keys in the state directory, write the"
+    " includes there, and print the line to put into its http context.",
 )
 def render(spec: Path, nginx: str | None, state_dir: Path | None, output: Path | None) -> int:
     """Print the nginx configuration of a spec, or write it to a folder."""
@@ -36,7 +39,42 @@ def render(spec: Path, nginx: str | None, state_dir: Path | None, output: Path |
     if prepared.plan is None:
         raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
     echo_findings(prepared.findings)
-    files = render_plan(prepared.plan, prepared.facts, prepared.layout)
-    for name, text in files.items():
+    if output is not None:
+        _write(prepared, prepared.plan, output.absolute())
+        return int(ExitCode.OK)
+    for name, text in render_plan(prepared.plan, prepared.facts, prepared.layout).items():
         click.echo(f"# ---- {name}\n{text}")
     return int(ExitCode.OK)
+
+
+def _write(prepared: Prepared, plan: Plan, folder: Path) -> None:
+    """Stages the material, then writes every fragment whole, http.conf last: it names the others."""
+    from handclasp.agent.carrier import Carrier
+    from handclasp.agent.staging import identity_versions
+    from handclasp.errors import EnvironmentFault
+    from handclasp.keys.files import replace_file
+    from handclasp.nginx.existing import include_line
+    from handclasp.nginx.render import render as render_plan
+
+    base = PurePosixPath(folder)
+    files = render_plan(plan, prepared.facts, prepared.layout, include_base=base)
+    # nginx.conf is the main file of an nginx of ours; here the main file is the user's.
+    names = [*sorted(files.keys() - {"nginx.conf", "http.conf"}), "http.conf"]
+    carrier = Carrier.open(prepared)
+    try:
+        asyncio.run(carrier.staged(prepared, plan))
+        carrier.state.switch(
+            identities=identity_versions(prepared, plan), trust=dict(plan.trust)
+        ).commit()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            replace_file(folder / name, files[name].encode(), 0o644)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        carrier.state.close()
+    click.echo(f"wrote {len(names)} files to {folder}; put this into the http context of nginx:")
+    click.echo(f"    {include_line(base / 'http.conf')}")
+    click.echo(
+        "then reload it. The error log has to be at level info to show refused certificates."
+    )

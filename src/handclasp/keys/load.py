@@ -78,11 +78,7 @@ def load_identity(
     public = private_key.reveal().public_key() if private_key else None
     ordered = order(certificate_file.contents.certificates, key=public)
 
-    findings = certificate_file.findings(keys_wanted=key_file is None)
-    findings += key_file.findings(keys_wanted=True) if key_file else []
-    findings += _missing_certificate(certificate_file, key_file)
-    findings = [finding for finding in findings if finding not in key_findings.dropped]
-    findings += key_findings.added
+    findings = _reading_findings(certificate_file, key_file, key_findings)
     if no_secret is not None and chosen is None:
         findings = [_with_reason(finding, no_secret) for finding in findings]
     for file in (certificate_file, *((key_file,) if key_file else ())):
@@ -103,6 +99,15 @@ def load_identity(
         key_mode=holder.read.mode,
         findings=tuple(dict.fromkeys(findings)),
     )
+
+
+def _reading_findings(
+    certificate: _File, key: _File | None, key_findings: _KeyFindings
+) -> list[Finding]:
+    findings = certificate.findings(keys_wanted=key is None)
+    findings += key.findings(keys_wanted=True) if key else []
+    findings += _missing_certificate(certificate, key)
+    return [f for f in findings if f not in key_findings.dropped] + list(key_findings.added)
 
 
 def _open(path: Path, secret: bytes | None, *, unreadable: str) -> _File:

@@ -39,6 +39,7 @@ def dump_findings(dump: str, http_fragment: PurePosixPath) -> list[Finding]:
                 "existing-mode-main-context",
                 f"the existing nginx does not include {http_fragment}",
                 fix=f"put this line into its http context: {include_line(http_fragment)}",
+                severity=Severity.ERROR,
             )
         )
     for file, text in _files(dump):

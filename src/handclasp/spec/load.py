@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,11 @@ from handclasp.spec.names import fit_name
 from handclasp.spec.problems import findings_of
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from handclasp.spec.positions import Positions
+
+_LISTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def parse_spec(text: bytes | str, *, source: str, base: PurePosixPath) -> Loaded
         mangled = {finding.where.path for finding in findings}
         findings += [
             finding
-            for finding in findings_of(error.errors(include_url=False), document.positions)
+            for finding in findings_of(_first(error), document.positions)
             if finding.slug != "spec-invalid-value" or finding.where.path not in mangled
         ]
     if findings or spec is None:
@@ -62,11 +66,23 @@ def parse_spec(text: bytes | str, *, source: str, base: PurePosixPath) -> Loaded
     return LoadedSpec(spec, document.positions, source, name)
 
 
+def _first(error: ValidationError) -> list[ErrorDetails]:
+    """Enough to fill the list: each unknown key is compared with all known ones, which takes time."""
+    return error.errors(include_url=False)[: 10 * _LISTED]
+
+
 def _in_order(findings: list[Finding]) -> list[Finding]:
-    """By line, one per place: a key that YAML already complained of is not judged a second time."""
+    """By line, one per place: a key that YAML already complained of is not judged a second time.
+
+    A file with hundreds of errors is the wrong file: the first hundred are listed.
+    """
     by_place: dict[tuple[int, int, str | None], Finding] = {}
     for finding in findings:
         where = finding.where
         missing = finding.seen if finding.slug == "spec-missing-key" else None
         by_place.setdefault((where.line or 0, where.column or 0, missing), finding)
-    return [by_place[place] for place in sorted(by_place, key=lambda place: place[:2])]
+    ordered = [by_place[place] for place in sorted(by_place, key=lambda place: place[:2])]
+    if len(ordered) > _LISTED:
+        more = "there are more errors from here on, which are not listed"
+        ordered[_LISTED - 1 :] = [replace(ordered[_LISTED - 1], seen=more)]
+    return ordered

@@ -25,6 +25,7 @@ from handclasp.nginx.render.process import main_fragment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import PurePosixPath
 
     from handclasp.nginx.facts import Facts
     from handclasp.nginx.layout import Layout
@@ -38,14 +39,14 @@ def render(
     *,
     identity_pins: Mapping[str, str] | None = None,
     trust_pins: Mapping[str, str] | None = None,
-    absolute_includes: bool = False,
+    include_base: PurePosixPath | None = None,
 ) -> dict[str, str]:
     """File name → text. Includes are relative, so the set works in any directory.
 
-    `absolute_includes` is for an nginx whose main file lies elsewhere. With pins (name → version)
-    the files of those versions are named outright: what `nginx -t` is given.
+    `include_base`, the folder the files will lie in, is for an nginx whose main file lies elsewhere.
+    With pins (name → version) the files of those versions are named outright: what `nginx -t` gets.
     """
-    context = Context(plan, facts, layout, identity_pins or {}, trust_pins or {}, absolute_includes)
+    context = Context(plan, facts, layout, identity_pins or {}, trust_pins or {}, include_base)
     fragments = {
         "nginx.conf": main_fragment(context),
         "http.conf": http_fragment(context),

@@ -29,7 +29,7 @@ class Context:
     layout: Layout
     identity_pins: Mapping[str, str] = field(default_factory=dict)
     trust_pins: Mapping[str, str] = field(default_factory=dict)
-    absolute_includes: bool = False
+    include_base: PurePosixPath | None = None
     upstreams: Mapping[str, Upstream] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,9 +39,7 @@ class Context:
     def include(self, file: str) -> str:
         """An include of one of our fragments. nginx resolves a relative one against the directory of its
         main file, which is ours only when nginx is."""
-        if self.absolute_includes:
-            return directive("include", self.layout.generations / "current" / file)
-        return directive("include", file)
+        return directive("include", self.include_base / file if self.include_base else file)
 
     def looks_up(self, name: str, *, wanted: bool) -> bool:
         """Whether this identity's files are found anew in every handshake."""
