@@ -38,6 +38,7 @@ EDGES = {
     "handclasp.wire.session": "asks the ssl object what was agreed",
     "handclasp.wire.stream": "the connection as bytes with deadlines",
     "handclasp.nginx.claim": "takes the state directory",
+    "handclasp.nginx.dump": "runs `nginx -T`",
     "handclasp.nginx.durable": "writes that survive a crash",
     "handclasp.nginx.launch": "starts the nginx process",
     "handclasp.nginx.locate": "finds the binary and runs `nginx -V`",

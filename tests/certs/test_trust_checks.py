@@ -130,7 +130,7 @@ def test_a_version_1_root_is_a_ca_and_a_version_1_leaf_is_none(
     (tmp_path / "key").write_bytes(OTHER.key_pem)
     (tmp_path / "csr").write_bytes(pki.request(OTHER))
     (tmp_path / "ca").write_bytes(ROOT.pem + ROOT.key_pem)
-    signer = ["-signkey", tmp_path / "key"] if self_signed else ["-CA", tmp_path / "ca"]
+    signer = ["-signkey", str(tmp_path / "key")] if self_signed else ["-CA", str(tmp_path / "ca")]
     serial = [] if self_signed else ["-set_serial", "7"]
     data = openssl("x509", "-req", "-in", tmp_path / "csr", *signer, *serial, "-days", "90")
     certificate = x509.load_pem_x509_certificate(data)

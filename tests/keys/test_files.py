@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,18 +99,24 @@ def test_a_file_over_10_mib_is_refused_and_one_of_10_mib_is_not(tmp_path: Path) 
     assert read.problem.slug == "key-unreadable"
 
 
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own are closed further up."""
+    with tempfile.TemporaryDirectory(prefix="handclasp-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @as_root
-def test_a_forbidden_file_and_a_closed_directory_are_told_apart(tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    closed = tmp_path / "closed"
+def test_a_forbidden_file_and_a_closed_directory_are_told_apart(public_folder: Path) -> None:
+    closed = public_folder / "closed"
     closed.mkdir()
-    for path in (tmp_path / "key", closed / "key"):
+    for path in (public_folder / "key", closed / "key"):
         path.write_bytes(b"")
         path.chmod(0o600)
     closed.chmod(0o700)
     with nobody():
-        slug, seen = problem(tmp_path / "key")
+        slug, seen = problem(public_folder / "key")
         assert (slug, "the file may not be read" in seen) == ("permission-denied", True)
         slug, seen = problem(closed / "key")
         assert (slug, f"directory {closed} " in seen) == ("permission-denied", True)

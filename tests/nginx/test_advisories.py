@@ -76,9 +76,10 @@ def test_a_current_build_gets_no_finding():
 
 
 def test_what_links_use_is_a_warning_and_what_handclasp_never_writes_an_info():
-    warning, info = advisory_findings(build("1.30.0"))
+    warning, info = advisory_findings(build("1.28.1"))
     assert (warning.slug, warning.severity) == ("nginx-vulnerable", Severity.WARNING)
-    assert "CVE-2026-42533" in warning.seen
+    assert "CVE-2026-1642" in warning.seen
+    assert "CVE-2026-42533" not in warning.seen
     assert "CVE-2026-40701" not in warning.seen
     assert (info.slug, info.severity) == ("nginx-vulnerable", Severity.INFO)
     assert "CVE-2026-40701" in info.seen

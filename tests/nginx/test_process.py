@@ -518,10 +518,16 @@ def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> N
         assert path.is_socket()
         with pytest.raises(FindingsError, match="port-in-use"):
             await here.start(within=0.5)
-        second = await here.start(unix_listeners=[path, here.prefix / "never.sock"])
+        here.conf.touch()
+        stale = [path, here.prefix / "never.sock", here.conf]
+        second = await here.start(unix_listeners=stale)
+        assert here.conf.exists()
+        assert orphans.remove_stale_sockets(stale) == ()
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
-        await second.terminate()
+        orphans.kill_session(second.record)
+        await second.wait()
+        assert orphans.remove_stale_sockets(stale) == (path,)
 
     run(scenario())
 

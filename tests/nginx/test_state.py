@@ -6,6 +6,7 @@ import contextlib
 import grp
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -97,6 +98,23 @@ def test_nothing_is_open_to_others_when_nginx_runs_as_the_owner(tmp_path: Path, 
             if bits != (0o700 if (state.path / name).is_dir() else 0o600)
         }
         assert wrong == {}
+
+
+@pytest.mark.parametrize("umask", [0o000], indirect=True)
+def test_file_is_closed_to_others_from_the_moment_it_is_there(
+    state: StateDirectory, umask: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = os.open, set()
+
+    def watching(path: Path, flags: int, *rest: int) -> int:
+        descriptor = real(path, flags, *rest)
+        if flags & os.O_CREAT:
+            seen.add((Path(path).name, stat.S_IMODE(os.fstat(descriptor).st_mode)))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", watching)
+    state.stage_identity("svc", "v1", PAIR)
+    assert seen == {(name, 0o600) for name in PAIR}
 
 
 @pytest.fixture
@@ -313,12 +331,12 @@ def test_directory_without_permission_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB of its own."""
+    """A file system of 256 KiB and 100 inodes of its own."""
     if os.geteuid() != 0:
         absent("root, to mount a small tmpfs")
     place = tmp_path / "small"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=100,mode=700", "tmpfs", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         absent(f"permission to mount a tmpfs: {done.stderr.strip()}")
@@ -327,11 +345,17 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def _fill(place: Path) -> Path:
+    """Takes every block and every inode that is left."""
     ballast = place / "nginx" / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+    ballast.mkdir()
+    with (ballast / "blocks").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
-    assert os.statvfs(place).f_bfree == 0
+    with contextlib.suppress(OSError):
+        for number in range(1000):
+            (ballast / str(number)).touch()
+    seen = os.statvfs(place)
+    assert (seen.f_bfree, seen.f_ffree) == (0, 0)
     return ballast
 
 
@@ -349,7 +373,7 @@ def test_full_disk_refuses_a_version_and_leaves_no_trace(small: Path) -> None:
         assert names == ["current", "v1"]
         assert list((small / "generation").iterdir()) == []
         assert (small / "identities/svc/current/cert.pem").read_bytes() == b"certificate"
-        ballast.unlink()
+        shutil.rmtree(ballast)
         state.stage_identity("svc", "v2", {"cert.pem": b"x" * 9000})
 
 
@@ -362,7 +386,7 @@ def test_full_disk_refuses_a_switch_with_nothing_moved(small: Path) -> None:
         with pytest.raises(EnvironmentFault, match="no space is left"):
             state.switch(identities={"svc": "v2"})
         assert state.current_identity("svc") == "v1"
-        ballast.unlink()
+        shutil.rmtree(ballast)
         state.switch(identities={"svc": "v2"}).commit()
         assert state.current_identity("svc") == "v2"
 
@@ -477,6 +501,13 @@ def test_switch_to_what_is_not_there_moves_nothing(state: StateDirectory) -> Non
     with pytest.raises(InternalFault, match="no version '7'"):
         state.switch(generation=7, identities={"svc": "v1"})
     assert state.current_identity("svc") is None
+
+
+def test_link_left_over_beside_does_not_stop_a_switch(state: StateDirectory) -> None:
+    state.stage_identity("svc", "v1", PAIR)
+    (state.path / "identities/svc/.current.new").symlink_to("elsewhere")
+    state.switch(identities={"svc": "v1"}).commit()
+    assert state.current_identity("svc") == "v1"
 
 
 def test_one_switch_at_a_time(state: StateDirectory) -> None:

@@ -56,6 +56,8 @@ def _no_path(
     namesakes = [anchor for anchor in anchors if names_issuer_by_name(top, anchor)]
     if self_signed(top):
         seen = f"the chain ends at the root {facts.label(top)}, which is not in {name}"
+        if len(path.links) == 1:
+            seen = f"the certificate {facts.label(top)} is self-signed and not in {name}"
         return found("trust-anchor-wrong", seen, where=where)
     if namesakes:
         seen = (

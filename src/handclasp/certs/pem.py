@@ -60,6 +60,17 @@ def blocks(data: bytes) -> list[Block]:
     return found
 
 
+def bare_base64(data: bytes) -> bytes | None:
+    """The DER of a file that is base64 without BEGIN and END lines; None for anything else."""
+    packed = b"".join(data.split())
+    if not re.fullmatch(rb"MI[A-Za-z0-9+/]{40,}={0,2}", packed):
+        return None
+    try:
+        return binascii.a2b_base64(packed, strict_mode=True)
+    except binascii.Error:
+        return None
+
+
 def _block(data: bytes, begin: re.Match[bytes], end: re.Match[bytes] | None, line: int) -> Block:
     label = begin[2].decode("ascii").strip()
     if end is None or end[1] == b"BEGIN":

@@ -5,9 +5,6 @@ Nothing here raises for bad input: what cannot be read becomes a finding that sa
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -142,7 +139,7 @@ class _Reader:
         return kind.value if kind in (Kind.PKCS7, Kind.PKCS12) else "der"
 
     def _unknown(self, data: bytes) -> str:
-        decoded = _bare_base64(data)
+        decoded = pem.bare_base64(data)
         if decoded is not None:
             try:
                 kind, end = kind_of(decoded)
@@ -221,8 +218,9 @@ class _Reader:
         if problem is None:
             self.objects.append(FoundObject(value, line))
             return
-        seen = f"the {kind.value} cannot be used: {problem}"
-        self._say("certificate-unreadable", seen, line=line)
+        self._say(
+            "certificate-unreadable", f"the {kind.value} cannot be used: {problem}", line=line
+        )
 
     def _pkcs12(self, data: bytes) -> None:
         keys, certificates, findings = read_pkcs12(
@@ -237,8 +235,7 @@ class _Reader:
         try:
             certificates = pkcs7.load_der_pkcs7_certificates(data)
         except UNREADABLE:
-            seen = "the PKCS#7 container is damaged"
-            self._say("certificate-unreadable", seen, line=line, fix=_COPY)
+            self._say("certificate-unreadable", "the PKCS#7 is damaged", line=line, fix=_COPY)
             return
         for certificate in certificates:
             self._add(certificate, Kind.CERTIFICATE, line)
@@ -282,16 +279,6 @@ def _broken_part(value: Signed) -> str | None:
     except UNREADABLE as error:
         return f"its key is damaged or of a kind that is not supported ({error})"
     return None
-
-
-def _bare_base64(data: bytes) -> bytes | None:
-    packed = b"".join(data.split())
-    if not re.fullmatch(rb"MI[A-Za-z0-9+/]{40,}={0,2}", packed):
-        return None
-    try:
-        return base64.b64decode(packed, validate=True)
-    except binascii.Error:
-        return None
 
 
 _COPY = "Copy or export it again, in binary mode."

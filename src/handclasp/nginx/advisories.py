@@ -57,6 +57,7 @@ ADVISORIES: tuple[Advisory, ...] = (
             "memory is overwritten when a string holds a capture and then a map variable with a "
             "regular expression, or a variable that is not cached"
         ),
+        asked_for=False,  # no string or rewrite of ours holds a capture
     ),
     Advisory(
         cve="CVE-2026-42055",
@@ -78,6 +79,7 @@ ADVISORIES: tuple[Advisory, ...] = (
         last=(1, 31, 0),
         fixed=((1, 30, 2), (1, 31, 1)),
         concerns="memory is overwritten by requests where rewrite uses overlapping captures",
+        asked_for=False,  # no string or rewrite of ours holds a capture
     ),
     Advisory(
         cve="CVE-2026-42945",
@@ -86,6 +88,7 @@ ADVISORIES: tuple[Advisory, ...] = (
         last=(1, 30, 0),
         fixed=((1, 30, 1), (1, 31, 0)),
         concerns="memory is overwritten by requests where rewrite uses captures",
+        asked_for=False,  # no string or rewrite of ours holds a capture
     ),
     Advisory(
         cve="CVE-2026-42926",
@@ -161,7 +164,7 @@ def advisory_findings(facts: Facts) -> tuple[Finding, ...]:
     """At most two: a warning for what links can be exposed to, and an info for the rest."""
     all_of_them = advisories_for(facts)
     return tuple(
-        _finding(facts, some, severity)
+        _finding(facts, some, severity, newer=unaffected_versions(all_of_them))
         for severity, some in (
             (Severity.WARNING, [one for one in all_of_them if one.asked_for]),
             (Severity.INFO, [one for one in all_of_them if not one.asked_for]),
@@ -178,14 +181,16 @@ def unaffected_versions(advisories: Iterable[Advisory]) -> tuple[Version, ...]:
     return tuple({fix[:2]: fix for fix in reversed(free)}.values())[::-1]
 
 
-def _finding(facts: Facts, advisories: list[Advisory], severity: Severity) -> Finding:
+def _finding(
+    facts: Facts, advisories: list[Advisory], severity: Severity, *, newer: tuple[Version, ...]
+) -> Finding:
     listed = "; ".join(f"{one.cve}: {one.concerns}" for one in advisories)
     seen = f"nginx {facts.version_text} ({facts.binary}) is in the range of versions with {listed}"
     if severity is Severity.INFO:
         seen += "; handclasp writes none of these directives, other configurations may"
-    newer = " or ".join(map(dotted, unaffected_versions(advisories)))
+    free = " or ".join(map(dotted, newer))
     if facts.distribution is None:
-        fix = f"Update to nginx {newer}, or newer."
+        fix = f"Update to nginx {free}, or newer."
     else:
         seen += (
             f". This looks like {facts.distribution}'s package: distributions mend such faults "
@@ -193,6 +198,6 @@ def _finding(facts: Facts, advisories: list[Advisory], severity: Severity) -> Fi
         )
         fix = (
             f"Keep the package updated and look these numbers up in {facts.distribution}'s "
-            f"security notices; upstream is free of them from {newer} on."
+            f"security notices; upstream is free of them from {free} on."
         )
     return found("nginx-vulnerable", seen, fix=fix, severity=severity)

@@ -17,8 +17,8 @@ import yaml
 
 from handclasp.errors import ExitCode
 from handclasp.findings import Finding, FindingsError, Where, found
-from handclasp.spec.names import shown
 from handclasp.spec.positions import Path, Place, Positions, path_text
+from handclasp.spec.yaml_key import key_problem
 from handclasp.spec.yaml_text import decode, syntax_finding
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -95,7 +95,7 @@ class _Frame:
     count_before: int
     key: str | type[_Dropped] | None = None
     key_mark: Any = None
-    key_places: dict[str, Any] = field(default_factory=dict)
+    key_lines: dict[str, int] = field(default_factory=dict)
 
 
 class _Builder:
@@ -195,40 +195,17 @@ class _Builder:
 
     def _set_key(self, event: Any, key: Any) -> None:
         frame = self._frames[-1]
-        where = self._at(event, path=frame.path)
         frame.key_mark = event.start_mark
-        frame.key = _Dropped
-        if isinstance(key, dict | list):
-            self._add(
-                "spec-not-yaml", "a key must be text, not a mapping or a list", where, _BRACES
-            )
-        elif not isinstance(key, str):
-            written = getattr(event, "value", "")
-            self._add(
-                "spec-not-yaml",
-                f"the key {written or 'null'} is read as {_kind(key)}; a key must be text",
-                where,
-                f'Put it in quotes: "{written}".',
-            )
-        elif key == "<<" and getattr(event, "implicit", (False,))[0]:
-            self._add(
-                "spec-not-yaml",
-                "merge keys (`<<`) are not supported",
-                where,
-                "Write the keys out; `handclasp` takes aliases (`*name`) for whole values only.",
-            )
-        elif key in frame.key_places:
-            first = frame.key_places[key]
-            # Under `password` a key may be the secret itself, as in `password: {hunter2}`.
-            name = "" if frame.path and "password" in frame.path else f" {shown(key)}"
-            self._add(
-                "spec-duplicate-key",
-                f"the key{name} stands here a second time; first in line {first.line + 1}",
-                where,
-            )
-        else:
+        # Under `password` a key may be the secret itself, as in `password: {hunter2}`.
+        is_secret = frame.path is not None and "password" in frame.path
+        first = frame.key_lines.get(key) if isinstance(key, str) else None
+        problem = key_problem(event, key, first_line=first, is_secret=is_secret)
+        if problem is None:
             frame.key = key
-            frame.key_places[key] = event.start_mark
+            frame.key_lines[key] = event.start_mark.line + 1
+        else:
+            frame.key = _Dropped
+            self._add(problem.slug, problem.seen, self._at(event, path=frame.path), problem.fix)
 
     def _put(self, value: Any, event: Any) -> None:
         path = self._next_path()
@@ -298,18 +275,6 @@ class _Builder:
     def _stop(self, seen: str, where: Where, fix: str | None = None) -> NoReturn:
         self._add("spec-not-yaml", seen, where, fix)
         raise FindingsError(self.findings, exit_code=ExitCode.USAGE)
-
-
-_BRACES = (
-    "Write `key: value`; text that begins with { or [ must be quoted,"
-    " and a template's {{ … }} filled in."
-)
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return "true or false" if isinstance(value, bool) else "a number"
 
 
 def _not_a_mapping(root: Any) -> str:

@@ -95,7 +95,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Write the name its certificate carries under `verify: {name: NAME}`;"
         " it becomes SNI and Host.",
         Severity.ERROR,
-        "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_name",
+        "nginx, proxy_ssl_name: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_name",
     ),
     _check(
         "spec-no-links",
