@@ -54,7 +54,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--subject", action="append", metavar="NAME", help="only this one; may be repeated"
     )
     parser.add_argument(
-        "--idle", type=int, default=0, metavar="N", help="memory of N idle clients, 5000 say"
+        "--idle",
+        type=int,
+        default=None,
+        metavar="N",
+        help="memory of N idle clients; 0 leaves it out; default 5000 in a full run",
     )
     parser.add_argument(
         "--source",
@@ -67,6 +71,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     chosen = parser.parse_args(argv)
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, 1
+    if chosen.idle is None:
+        chosen.idle = 0 if chosen.quick or chosen.scenario or chosen.subject else 5000
     if chosen.rounds < 1 or chosen.seconds < 1 or chosen.idle < 0:
         parser.error("--rounds and --seconds must be 1 or more, --idle 0 or more")
     return chosen

@@ -155,6 +155,26 @@ def test_hostile_files_are_answered_in_bounded_time(text: str) -> None:
     assert len(raised.value.findings) <= 100
 
 
+def test_aliases_that_multiply_are_refused_where_they_pass_the_bound() -> None:
+    said = refusal(bomb(30, 10))
+    assert said.startswith("s.yaml:5:")
+    assert "the aliases stand for more than 10000 values" in said
+    few = bomb(3, 10)
+    assert len(parse_document(few, source="s").data["a3"]) == 10
+
+
+def test_nesting_is_bounded() -> None:
+    assert "s.yaml:1:35: error: nested deeper than 32 levels" in refusal("a: " + "[" * 33)
+    assert parse_document("a: " + "[" * 31 + "]" * 31, source="s").data
+
+
+def test_a_file_with_too_many_errors_says_that_there_are_more() -> None:
+    with pytest.raises(FindingsError) as raised:
+        parse_spec("".join(f"x{n}: 1\n" for n in range(200)), source="s", base=PurePosixPath("/"))
+    assert "there are more errors" in raised.value.findings[-1].seen
+    assert raised.value.findings[-1].where.line == 100
+
+
 def test_the_python_parser_of_yaml_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """A PyYAML built without libyaml still works: same data, same places."""
     text = "a: 1\nb: [x, {c: 'd'}]\nü: &x {e: ~}\nf: *x\n"
