@@ -514,7 +514,7 @@ def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> N
         first = await here.start()
         assert orphans.remove_stale_sockets([path]) == ()  # it answers
         orphans.kill_session(first.record)
-        await first.wait()
+        await until(lambda: not here.left_running())
         assert path.is_socket()
         with pytest.raises(FindingsError, match="port-in-use"):
             await here.start(within=0.5)
@@ -526,7 +526,7 @@ def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> N
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
         orphans.kill_session(second.record)
-        await second.wait()
+        await until(lambda: not here.left_running())
         assert orphans.remove_stale_sockets(stale) == (path,)
 
     run(scenario())

@@ -102,6 +102,8 @@ class Carrier:
         plan serving."""
         plan = self.plan_of(prepared)
         master = self._running()
+        if replaced := master.binary_change():
+            journal.warning("nginx program changed", what=replaced)
         if self._is_current(prepared, plan):
             proofs = await self._proofs(prepared, plan)
             generation = self.state.current_generation() or 0
@@ -153,8 +155,6 @@ class Carrier:
     async def _take_over(self, prepared: Prepared) -> Applied:
         master = self._running()
         journal.info("nginx adopted", pid=master.pid)
-        if change := master.binary_change():
-            journal.warning("nginx program changed", what=change)
         running = Path(master.record.executable.removesuffix(" (deleted)"))
         if running != prepared.binary.resolve():
             # Another program cannot be reloaded into this one; the old one goes, the new one comes.

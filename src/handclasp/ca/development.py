@@ -138,9 +138,7 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(validity.begin)
         .not_valid_after(validity.end)
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 

@@ -57,5 +57,7 @@ def make_cast(now: datetime) -> Mapping[str, Member]:
         "expired": Member(
             issued=client(ca, past), purpose=f"CN={CLIENT} from our CA, expired yesterday"
         ),
-        "impostor": Member(issued=server(IMPOSTOR_NAME), purpose=f"a server's, for {IMPOSTOR_NAME}"),
+        "impostor": Member(
+            issued=server(IMPOSTOR_NAME), purpose=f"a server's, for {IMPOSTOR_NAME}"
+        ),
     }

@@ -20,7 +20,9 @@ _LABEL = 14
 _ROOM_FOR_NODE = 11
 # Headers that say who called and which way: the rest is every request's.
 _TELLING = ("x-client-", "x-forwarded-", "x-real-ip", "x-request-id", "host")
-_ASCII = str.maketrans({"│": "|", "║": "#", "▼": "v", "▶": ">", "─": "-", "═": "=", "✓": "+", "✗": "!"})
+_ASCII = str.maketrans(
+    {"│": "|", "║": "#", "▼": "v", "▶": ">", "─": "-", "═": "=", "✓": "+", "✗": "!"}
+)
 _COLOURS = {"good": "32", "bad": "31;1", "strong": "1", "faint": "2"}
 
 
@@ -38,7 +40,10 @@ class Page:
         """What is going to happen, and who takes part."""
         head = self._paint("strong", "A mutual-TLS hop, both ends on this machine")
         picture = "  app ──http──▶ nginx B ══mutual TLS══▶ nginx A ──http──▶ backend"
-        roles = [("", f"{nginx}, started twice by `handclasp run`"), ("", f"everything is in {folder}")]
+        roles = [
+            ("", f"{nginx}, started twice by `handclasp run`"),
+            ("", f"everything is in {folder}"),
+        ]
         names = [(f"{name}.pem", member.purpose) for name, member in cast.items()]
         return self._drawn(
             [head, "", picture, "", *(f"  {text}" for _, text in roles), ""]

@@ -105,9 +105,7 @@ async def carry_out(stage: Stage, attempt: Try) -> Outcome:
 
 def _forgery(stage: Stage, attempt: Try, seen: Observation) -> Outcome:
     headers = _headers(_told(seen))
-    differences = judge_forgery(
-        attempt, seen, headers, genuine=_is_genuine(stage, headers)
-    )
+    differences = judge_forgery(attempt, seen, headers, genuine=_is_genuine(stage, headers))
     received = {name.lower(): value for name, value in headers}
     return Outcome(
         attempt=attempt,
@@ -181,7 +179,9 @@ def _is_genuine(stage: Stage, headers: Sequence[tuple[str, str]]) -> bool:
     given = [value for name, value in headers if name.lower() == "x-client-cert"]
     ours = stage.cast[CLIENT].issued.certificate
     try:
-        return [x509.load_pem_x509_certificate(unquote(value).encode()) for value in given] == [ours]
+        return [x509.load_pem_x509_certificate(unquote(value).encode()) for value in given] == [
+            ours
+        ]
     except ValueError:
         return False
 

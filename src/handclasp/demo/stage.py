@@ -82,7 +82,9 @@ class Stage:
 
     def certificate(self, name: str) -> tuple[str, str]:
         """Paths of a member's certificate and key."""
-        return str(self.folder / "certs" / f"{name}.pem"), str(self.folder / "certs" / f"{name}.key")
+        return str(self.folder / "certs" / f"{name}.pem"), str(
+            self.folder / "certs" / f"{name}.key"
+        )
 
     async def start(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both agents at the same time; returns their status, A's first. Raises what forbids it."""

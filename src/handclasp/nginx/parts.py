@@ -138,13 +138,15 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Requests below `path`. `upstream` None means the link is down for `reason`."""
+    """Requests below `path`, or to it alone where `exact`. `upstream` None means the link is down for
+    `reason`."""
 
     path: str
     upstream: str | None
     reason: str | None
     host: str  # the Host header: a name, or an nginx variable
     timeouts: TimeoutSettings
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,16 @@ from handclasp.nginx.plan_upstreams import (
     pool_settings,
     servers_of,
     timeout_settings,
+    without_idle_backups,
 )
 from handclasp.nginx.tls_profiles import tls_settings
 
 if TYPE_CHECKING:
+    from handclasp.nginx.parts import Server
     from handclasp.nginx.plan import Draft, Inputs
     from handclasp.spec import links
+    from handclasp.spec.policy import TlsPolicy
+    from handclasp.spec.values import Url
 
 _SILENT_STREAM = timedelta(hours=1)
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -42,7 +47,7 @@ def plan_egress(link: links.EgressLink, index: int, inputs: Inputs, draft: Draft
         listen=link.listen,
         hosts=_accepted_hosts(link),
         grpc=grpc,
-        routes=tuple(routes),
+        routes=(*routes, *_without_slash(routes)),
         original=Original(
             read=original.header or DIALECTS[original.from_].fields[Field.CERTIFICATE],
             write=original.to,
@@ -57,6 +62,26 @@ def plan_egress(link: links.EgressLink, index: int, inputs: Inputs, draft: Draft
     )
 
 
+def _without_slash(routes: list[Route]) -> list[Route]:
+    """For a route /partner/ the path /partner, which is not below it.
+
+    Left to itself nginx answers such a path with a redirect to the one with the slash
+    (ngx_http_core_module, "location"): a POST would become a GET.
+    """
+    paths = {route.path for route in routes}
+    twins: list[Route] = []
+    for path in sorted(paths):
+        bare = path.rstrip("/")
+        if path == "/" or bare == path or bare in paths:
+            continue
+        longest = max(
+            (route for route in routes if bare.startswith(route.path)),
+            key=lambda route: len(route.path),
+        )
+        twins.append(replace(longest, path=bare, exact=True))
+    return twins
+
+
 class _Resolved:
     """A link's settings with a route's own laid over them, and where each is written."""
 
@@ -66,6 +91,7 @@ class _Resolved:
         self.upstream = link.upstream
         self.identity, self.trust, self.verify = link.identity, link.trust, link.verify
         self.host, self.tls = link.host, link.tls
+        self.tls_place: tuple[str | int, ...] = (*self.place, "tls") if link.tls else ("tls",)
         self.timeouts, self.pool = link.timeouts, link.pool
         self.insecure = link.insecure_accept_any
 
@@ -84,12 +110,17 @@ class _Resolved:
         own.trust = route.trust or own.trust
         own.verify = route.verify or own.verify
         own.host = route.host or own.host
-        own.tls = route.tls or own.tls
+        if route.tls is not None:
+            own.tls, own.tls_place = route.tls, (*own.place, "tls")
         own.timeouts = route.timeouts or own.timeouts
         own.pool = route.pool or own.pool
         if route.insecure_accept_any is not None:
             own.insecure = route.insecure_accept_any
         return own
+
+    def policy(self, inputs: Inputs) -> TlsPolicy:
+        """The TLS policy written nearest."""
+        return self.tls or inputs.loaded.spec.tls
 
 
 def _route(path: str, settings: _Resolved, inputs: Inputs, draft: Draft, *, grpc: bool) -> Route:
@@ -98,24 +129,12 @@ def _route(path: str, settings: _Resolved, inputs: Inputs, draft: Draft, *, grpc
     if name is None:  # check_spec has said so already
         name = "invalid.invalid"
     draft.client_uses.add(settings.identity)
-    servers = tuple(
-        server
-        for entry in settings.upstream
-        for server in servers_of(entry.url, entry, inputs, draft)
-    )
+    _check_tls(settings, inputs, draft)
+    servers = _servers(settings, inputs, draft)
     timeouts = timeout_settings(settings.timeouts, grpc=grpc, streaming=_SILENT_STREAM)
     host = "$http_host" if settings.host == "preserve" else _host_header(settings, name)
     if not servers:
         names = ", ".join(sorted({str(entry.url.host) for entry in settings.upstream}))
-        seen = f"the upstream {names} of link {settings.link.name} cannot be resolved at present"
-        draft.findings.append(
-            found(
-                "upstream-unresolvable",
-                seen,
-                where=inputs.loaded.where(*settings.place, "upstream"),
-                severity=Severity.WARNING,
-            )
-        )
         return Route(path, None, f"upstream name {names} cannot be resolved", host, timeouts)
     trust = inputs.material.trust.get(settings.trust)
     upstream = add_upstream(
@@ -129,14 +148,44 @@ def _route(path: str, settings: _Resolved, inputs: Inputs, draft: Draft, *, grpc
             identity=settings.identity,
             lookup=_lookup(settings, inputs, draft),
             trust=None if settings.insecure else settings.trust,
-            crl=bool(trust and trust.crl_pem()),
+            crl=bool(trust and trust.crl_pem()) and not settings.insecure,
             name=name,
             depth=settings.verify.depth,
-            settings=tls_settings(settings.tls or inputs.loaded.spec.tls),
+            settings=tls_settings(settings.policy(inputs)),
             session_reuse=settings.link.session_reuse,
         ),
     )
     return Route(path, upstream, None, host, timeouts)
+
+
+def _servers(settings: _Resolved, inputs: Inputs, draft: Draft) -> tuple[Server, ...]:
+    """All addresses of the upstream. A name without any is left out with a warning, once per place."""
+    servers: list[Server] = []
+    for position, entry in enumerate(settings.upstream):
+        found_here = servers_of(entry.url, entry, inputs, draft)
+        servers += found_here
+        if found_here and not _unknown_to_system(entry.url, inputs):
+            continue
+        draft.findings.append(
+            found(
+                "upstream-unresolvable",
+                f"the upstream {entry.url.host} of link {settings.link.name} cannot be resolved"
+                " at present",
+                where=inputs.loaded.where(*settings.place, "upstream", position),
+                severity=Severity.WARNING,
+            )
+        )
+    return without_idle_backups(tuple(servers))
+
+
+def _unknown_to_system(url: Url, inputs: Inputs) -> bool:
+    """Whether nginx will ask for the name where the operating system has just had no answer. With
+    nameservers of the spec's own nginx may know better."""
+    return (
+        url.is_named
+        and not inputs.loaded.spec.resolver.addresses
+        and not inputs.addresses.get(url.host or "")
+    )
 
 
 def _host_header(settings: _Resolved, name: str) -> str:
@@ -148,9 +197,14 @@ def _host_header(settings: _Resolved, name: str) -> str:
 
 
 def _lookup(settings: _Resolved, inputs: Inputs, draft: Draft) -> bool:
-    """Whether nginx may look the identity up per handshake instead of loading it at start."""
+    """Whether nginx may look the identity up per handshake instead of loading it at start.
+
+    Not where sessions are resumed: those of a replaced identity end with the workers that hold them,
+    so its replacement has to be a reload.
+    """
     lookup = (
         settings.link.rotation == "auto"
+        and not settings.link.session_reuse
         and inputs.machine.workers_may_read_keys
         and inputs.facts.has(Feature.UPSTREAM_CERTIFICATE_VARIABLES)
     )
@@ -181,17 +235,29 @@ def _accepted_hosts(link: links.EgressLink) -> tuple[str, ...]:
 
 
 def _check_build(link: links.EgressLink, index: int, inputs: Inputs, draft: Draft) -> None:
-    needs = [(Feature.GRPC, "protocol")] if link.protocol == "grpc" else []
+    needs: list[tuple[Feature, str]] = []
     if link.protocol == "grpc":
-        needs.append((Feature.H2_MODULE, "protocol"))
+        needs += [(Feature.GRPC, "protocol"), (Feature.H2_MODULE, "protocol")]
     if link.limits.rate:
         needs.append((Feature.LIMIT_REQ, "limits"))
     for feature, key in needs:
-        if not inputs.facts.has(feature):
-            draft.findings.append(
-                found(
-                    "nginx-feature-missing",
-                    inputs.facts.missing(feature),
-                    where=inputs.loaded.where("egress", index, key),
-                )
-            )
+        _need(feature, ("egress", index, key), inputs, draft)
+
+
+def _check_tls(settings: _Resolved, inputs: Inputs, draft: Draft) -> None:
+    """What is written must be done: a build that cannot is refused, not obeyed halfway."""
+    policy, place = settings.policy(inputs), settings.tls_place
+    if policy.groups:
+        _need(Feature.PROXY_SSL_CONF_COMMAND, (*place, "groups"), inputs, draft, what="groups: ")
+    if tls_settings(policy).suites:
+        _need(Feature.PROXY_SSL_CONF_COMMAND, (*place, "ciphers"), inputs, draft, what="suites: ")
+    if tls_settings(policy).protocols == ("TLSv1.3",):
+        _need(Feature.TLS13, place, inputs, draft)
+
+
+def _need(
+    feature: Feature, place: tuple[str | int, ...], inputs: Inputs, draft: Draft, *, what: str = ""
+) -> None:
+    if missing := inputs.facts.missing(feature):
+        where = inputs.loaded.where(*place)
+        draft.findings.append(found("nginx-feature-missing", f"{what}{missing}", where=where))

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from handclasp.errors import InternalFault
 from handclasp.nginx.features import Feature
 from handclasp.nginx.parts import (
     LimitSettings,
@@ -87,7 +89,7 @@ def servers_of(
     assert url.host is not None
     if is_ip(url.host):
         return (server(_with_port(url.host, url.port)),)
-    if _nginx_can_follow(url.host, inputs):
+    if nginx_can_follow(url.host, inputs):
         draft.nginx_resolves = True
         return (server(f"{url.host}:{url.port}", resolve=True),)
     draft.watched_names.add(url.host)
@@ -96,7 +98,7 @@ def servers_of(
     )
 
 
-def _nginx_can_follow(host: str, inputs: Inputs) -> bool:
+def nginx_can_follow(host: str, inputs: Inputs) -> bool:
     """nginx asks DNS only: no hosts file, no search domains, so a short or listed name is the agent's."""
     return (
         inputs.facts.has(Feature.UPSTREAM_RESOLVE)
@@ -106,6 +108,14 @@ def _nginx_can_follow(host: str, inputs: Inputs) -> bool:
         and not host.endswith(".localhost")
         and bool(inputs.loaded.spec.resolver.addresses or inputs.machine.nameservers)
     )
+
+
+def without_idle_backups(servers: tuple[Server, ...]) -> tuple[Server, ...]:
+    """The servers, backups made ordinary ones when nothing else is left: nginx refuses a group of
+    backups alone, and with it the whole configuration."""
+    if all(server.backup for server in servers):
+        return tuple(replace(server, backup=False) for server in servers)
+    return servers
 
 
 def _with_port(host: str, port: int | None) -> str:
@@ -124,7 +134,12 @@ def add_upstream(
 ) -> str:
     """The name of the upstream block for this policy, added to the draft when it is a new one."""
     policy = Upstream("", scheme, servers, balance, pool, tls)
-    digest = hashlib.sha256(repr(policy).encode()).hexdigest()[:10]
-    name = f"hc_{_NOT_IN_NAMES.sub('_', label.lower()).strip('_')[:40]}_{digest}"
-    draft.upstreams[name] = Upstream(name, scheme, servers, balance, pool, tls)
-    return name
+    digest = hashlib.sha256(repr(policy).encode()).hexdigest()
+    stem = f"hc_{_NOT_IN_NAMES.sub('_', label.lower()).strip('_')[:40]}"
+    # A digest of ten digits tells policies apart; should two ever share it, they get longer ones.
+    for length in (10, 20, len(digest)):
+        name = f"{stem}_{digest[:length]}"
+        named = replace(policy, name=name)
+        if draft.upstreams.setdefault(name, named) == named:
+            return name
+    raise InternalFault(f"two connection policies share the name {name}")
