@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 BUILDS = ("distribution", "wheel")
 
@@ -71,3 +72,12 @@ def free_port() -> Callable[[], int]:
                 return port
 
     return find
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder that nginx's workers can enter when the tests run as root (pytest's own is 0700)."""
+    with tempfile.TemporaryDirectory(prefix="handclasp-test-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path

@@ -26,6 +26,8 @@ SOURCE = Path(handclasp.__file__).parent
 EDGES = {
     "handclasp.cli.": "the outermost edge: files named on the command line, one event loop per command",
     "handclasp.agent.": "the long-running process: clock, sockets, signals, resolver",
+    "handclasp.demo.": "two agents, a backend and clients, started and ended",
+    "handclasp.ca.files": "writes what the private CA issued",
     "handclasp.findings.pages": "writes the generated pages",
     "handclasp.spec.read": "reads the spec file",
     "handclasp.keys.files": "reads key files and their modes, stages them",

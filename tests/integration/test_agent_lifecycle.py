@@ -21,7 +21,6 @@ import pytest
 from tests.integration.running import (
     SERVER_NAME,
     Running,
-    egress_spec,
     handclasp,
     ingress_spec,
     write_spec,
@@ -225,7 +224,8 @@ def test_an_nginx_that_cannot_be_started_again_is_given_up_loudly(
 ) -> None:
     wrapper = material.folder / f"nginx-{port}"
     wrapper.write_text(
-        f'#!/bin/sh\nif [ -e "{wrapper}.broken" ] && [ "$1" != -V ]; then exit 1; fi\nexec "{nginx_build}" "$@"\n'
+        f'#!/bin/sh\nif [ -e "{wrapper}.broken" ] && [ "$1" != -V ]; then exit 1; fi\n'
+        f'exec "{nginx_build}" "$@"\n'
     )
     wrapper.chmod(0o755)
     path = write_spec(material.folder, f"hopeless-{port}", spec)
@@ -395,7 +395,7 @@ def test_an_ordinary_user_can_run_it_and_a_privileged_port_is_refused_with_the_r
     shutil.copytree(
         material.folder,
         place,
-        ignore=lambda folder, names: [n for n in names if not n.endswith((".pem", ".key"))],
+        ignore=lambda _, names: [n for n in names if not n.endswith((".pem", ".key"))],
     )
     for file in (place, *place.iterdir()):
         os.chown(file, 65534, 65534)

@@ -117,6 +117,12 @@ def test_an_alias_stands_for_the_whole_value() -> None:
     assert data == {"a": [1, 2], "b": [1, 2], "c": {"d": [1, 2]}}
 
 
+def test_an_alias_can_be_a_key_if_it_is_text() -> None:
+    assert parse_document("a: &x b\n*x : 1\n", source="s").data == {"a": "b", "b": 1}
+    with pytest.raises(FindingsError, match="a key must be text"):
+        parse_spec("a: &x [b]\n*x : 1\n", source="s", base=PurePosixPath("/"))
+
+
 def test_an_alias_inside_its_own_value_is_refused() -> None:
     assert "inside the value it refers to" in refusal("a: &x [*x]\n")
 

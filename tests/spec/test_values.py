@@ -187,6 +187,7 @@ def test_a_key_is_sent_where_it_belongs() -> None:
     assert home_elsewhere("trust", ("egress", 0, "verify")) == "further out, beside `verify`"
     assert home_elsewhere("identities", ("egress", 0)) == "at the top of the file"
     assert home_elsewhere("banana", ("egress", 0)) is None
+    assert home_elsewhere("allow", ("ingress", 0, "tls")) == "under `clients`"
 
 
 def test_every_mapping_of_the_model_is_found_by_its_path() -> None:
@@ -208,12 +209,14 @@ def test_a_single_value_answers_for_item_0_and_a_list_does_not_answer_for_more()
     places = {
         (): Place(1, 1),
         ("one",): Place(1, 6, 1, 1),
+        ("one", "x"): Place(1, 7, 1, 6),
         ("many",): Place(2, 7, 2, 1, is_list=True),
         ("many", 0): Place(2, 8),
     }
     positions = Positions("s", places)
     assert positions.known(("one", 0)) == ("one",)
-    assert positions.known(("one", 1)) == ("one",)
+    assert positions.known(("one", 0, "x")) == ("one", "x")
+    assert positions.known(("one", 1, "x")) == ("one",)
     assert positions.known(("many", 0)) == ("many", 0)
     assert positions.known(("many", 1, "x")) == ("many",)
     assert str(positions.key(("one", 0))) == "s:1:1 (one)"

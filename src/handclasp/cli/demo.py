@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import sys
+from pathlib import Path
 
 import click
 
@@ -32,7 +34,7 @@ def demo(nginx: str | None, *, keep: bool) -> int:
     library = facts.tls_library
     choices = Choices(
         nginx=binary,
-        build=f"nginx {facts.version_text} ({binary}), {library.name} {library.running}",
+        build=f"nginx {facts.version_text} with {library.name} {library.running}",
         keep=keep,
         command=_command(),
     )
@@ -45,10 +47,13 @@ def demo(nginx: str | None, *, keep: bool) -> int:
 
 
 def _command() -> str:
-    """How to call us from another shell: by name where PATH finds it, else as this process was."""
-    if shutil.which("handclasp"):
-        return "handclasp"
-    return f"{sys.executable} -m handclasp"
+    """How to call us from another shell: by name where PATH finds this one, else as we were called."""
+    called = Path(sys.argv[0]).absolute()
+    if called.name == "handclasp" and os.access(called, os.X_OK):
+        in_path = shutil.which("handclasp")
+        same = in_path is not None and Path(in_path).absolute() == called
+        return "handclasp" if same else shlex.quote(str(called))
+    return f"{shlex.quote(sys.executable)} -m handclasp"
 
 
 def _shows_unicode() -> bool:

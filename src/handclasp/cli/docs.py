@@ -31,9 +31,30 @@ def spec_page() -> str:
     return spec_reference()
 
 
+def cli_page() -> str:
+    """docs/reference/cli.md."""
+    from handclasp.cli import reference
+
+    return reference.cli_page()
+
+
+def _document(command: str) -> Callable[[], str]:
+    def generate() -> str:
+        from handclasp.cli.documents import document_schema
+
+        return json.dumps(document_schema(command), indent=2, ensure_ascii=False) + "\n"
+
+    return generate
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
+    "docs/reference/cli.md": cli_page,
     "docs/reference/spec.md": spec_page,
     "docs/reference/handclasp.schema.json": schema_text,
+    **{
+        f"docs/reference/json/{command}.schema.json": _document(command)
+        for command in ("check", "explain", "status")
+    },
 }
 """Path in the repository → its text."""
 

@@ -1,13 +1,11 @@
-"""`handclasp init`.
-
-A development CA (`--dev-ca DIR`, room `ca`) belongs between the text and the writing of it: make
-the certificates, then give `starter` their paths.
-"""
+"""`handclasp init`."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +30,13 @@ if TYPE_CHECKING:
     help="The file to write; - prints it.",
 )
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
-def init(kind: Kind, output: Path, *, force: bool) -> None:
+@click.option(
+    "--dev-ca",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also make, in DIR, a CA for this machine and the certificates the spec names.",
+)
+def init(kind: Kind, output: Path, dev_ca: Path | None, *, force: bool) -> None:
     """Write a commented spec to start from.
 
     egress: an application here calls a service that wants a client certificate.
@@ -42,12 +46,69 @@ def init(kind: Kind, output: Path, *, force: bool) -> None:
     from handclasp.spec.starter import starter
 
     text = starter(kind)
-    if str(output) == "-":
+    made: tuple[Path, ...] = ()
+    printed = str(output) == "-"
+    if dev_ca is not None:
+        text = _with_certificates_in(text, dev_ca, Path() if printed else output.parent)
+        made = _make_certificates(kind, dev_ca)
+    if printed:
         click.echo(text, nl=False)
-        return
-    write_new(output, text, replace=force)
-    click.echo(f"wrote {output}; put in your own names and paths, then:", err=True)
-    click.echo(f"  handclasp check -c {output}", err=True)
+    else:
+        try:
+            write_new(output, text, replace=force)
+        except BaseException:
+            from handclasp.ca.files import remove
+
+            remove(made)
+            raise
+    if dev_ca is not None:
+        click.echo(f"wrote {dev_ca}: a CA to try things with, and its certificates", err=True)
+    if not printed:
+        click.echo(f"wrote {output}; put in your own names and paths, then:", err=True)
+        click.echo(f"  handclasp check -c {output}", err=True)
+
+
+def _make_certificates(kind: Kind, folder: Path) -> tuple[Path, ...]:
+    """The CA and the certificates that `starter` names, in the folder; returns the paths."""
+    from handclasp.agent.clock import SystemClock
+    from handclasp.ca.development import (
+        LEAF_LIFETIME,
+        ROOT_LIFETIME,
+        Use,
+        Validity,
+        issue,
+        make_root,
+    )
+    from handclasp.ca.files import write_new_pairs
+
+    now = SystemClock().now()
+    lifetime = Validity.starting(now, LEAF_LIFETIME)
+    # A name of its own: roots of one name and different keys are hard to tell apart later.
+    root = make_root(
+        f"handclasp development CA {secrets.token_hex(4)}", Validity.starting(now, ROOT_LIFETIME)
+    )
+    pairs = {"ca": root}
+    if kind != "ingress":
+        pairs["client"] = issue(root, "client", Use.CLIENT, lifetime)
+    if kind != "egress":
+        names = ["server.example.com"]
+        pairs["server"] = issue(root, names[0], Use.SERVER, lifetime, names=names)
+    return write_new_pairs(folder, pairs)
+
+
+def _with_certificates_in(text: str, folder: Path, beside: Path) -> str:
+    """The text of `starter` with its `certs/` being `folder`, relative to `beside` where it is below."""
+    place = folder.absolute()
+    if place.is_relative_to(beside.absolute()):
+        place = place.relative_to(beside.absolute())
+
+    def path(match: re.Match[str]) -> str:
+        written = str(place / match[1])
+        # Anything YAML might read otherwise goes in quotes, which are JSON's.
+        plain = re.fullmatch(r"[A-Za-z0-9._/-]+", written)
+        return written if plain else json.dumps(written, ensure_ascii=False)
+
+    return re.sub(r"certs/([\w.]+)", path, text)
 
 
 def write_new(path: Path, text: str, *, replace: bool) -> None:

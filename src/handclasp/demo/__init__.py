@@ -2,6 +2,7 @@
 
 ``cast``      who takes part: names and certificates
 ``specs``     the two spec files
+``crossing``  the request that goes through, as every station saw it
 ``tries``     what must be refused: one entry each, and the judgement of what was seen
 ``naming``    what nginx and the handshake said → the slug that explains it
 ``drawing``   the page: path of a request, each refusal, the result

@@ -100,7 +100,9 @@ class AgentProcess:
         if process.poll() is None:
             process.terminate()
             deadline = time.monotonic() + _END_SECONDS
-            while process.poll() is None and time.monotonic() < deadline:
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    break
                 await asyncio.sleep(_POLL_SECONDS)
             if process.poll() is None:
                 process.kill()

@@ -6,14 +6,14 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from handclasp.demo.scenes import described
+from handclasp.demo.crossing import described
 from handclasp.findings import ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from handclasp.demo.cast import Member
-    from handclasp.demo.scenes import Crossing
+    from handclasp.demo.crossing import Crossing
     from handclasp.demo.tries import Outcome
 
 _LABEL = 14
@@ -36,19 +36,22 @@ class Page:
 
     # -- before anything runs
 
-    def opening(self, nginx: str, folder: str, cast: Mapping[str, Member]) -> str:
+    def opening(self, build: str, program: str, folder: str, cast: Mapping[str, Member]) -> str:
         """What is going to happen, and who takes part."""
-        head = self._paint("strong", "A mutual-TLS hop, both ends on this machine")
-        picture = "  app ──http──▶ nginx B ══mutual TLS══▶ nginx A ──http──▶ backend"
-        roles = [
-            ("", f"{nginx}, started twice by `handclasp run`"),
-            ("", f"everything is in {folder}"),
-        ]
-        names = [(f"{name}.pem", member.purpose) for name, member in cast.items()]
+        files = [(f"{name}.pem", member.purpose) for name, member in cast.items()]
         return self._drawn(
-            [head, "", picture, "", *(f"  {text}" for _, text in roles), ""]
-            + [self._paint("strong", "Certificates, made just now")]
-            + [f"  {name:<{_LABEL}}{purpose}" for name, purpose in names]
+            [
+                self._paint("strong", "A mutual-TLS hop, both ends on this machine"),
+                "",
+                "  app ──http──▶ nginx B ══mutual TLS══▶ nginx A ──http──▶ backend",
+                "",
+                "  Two agents (handclasp run), each with an nginx of its own:",
+                f"  {build}",
+                f"  {program}",
+                "",
+                self._paint("strong", f"Certificates, in {folder}/certs"),
+                *(f"  {name:<{_LABEL}}{purpose}" for name, purpose in files),
+            ]
         )
 
     def listing(self, title: str, text: str) -> str:
@@ -87,10 +90,10 @@ class Page:
         )
         headers = [
             f"{name}: {described(name, value)}"
-            for name, value in seen.backend_headers
+            for name, value in seen.told.headers
             if name.lower().startswith(_TELLING)
         ]
-        lines += self._station("backend", None, [seen.backend_path, *headers])
+        lines += self._station("backend", None, [f"{seen.told.method} {seen.told.path}", *headers])
         verdict = f"The application got {seen.client_saw} in {seen.seconds * 1000:.0f} ms."
         return self._drawn([*lines, "", *self._verdict(verdict, seen.differences)])
 
@@ -125,7 +128,7 @@ class Page:
             lines += self._row("backend saw", f"{name}: {arrived}" if arrived else f"no {name}")
         if seen.log_line is not None:
             lines += self._row(f"{attempt.door}'s error log", seen.log_line)
-        good = "stripped, against" if attempt.forged else "refused as"
+        good = "stripped; otherwise it were" if attempt.forged else "refused as"
         entry = ENTRIES.get(seen.named or "")
         named = f"{good} {entry.slug} ({entry.code})" if entry else "not as expected"
         lines += self._verdict(named, seen.differences)

@@ -42,7 +42,7 @@ class Choices:
     command: str
 
 
-class Interrupted(Exception):  # noqa: N818  no error: somebody wants us to end
+class Interrupted(Exception):
     """A signal to end came; `number` is which."""
 
     def __init__(self, number: int) -> None:
@@ -91,17 +91,22 @@ async def play(choices: Choices, page: Page, say: Callable[[str], None], now: da
     began = time.monotonic()
     stop = _Stop()
     stage = Stage.set_up(make_cast(now), choices.nginx)
+    signalled: Interrupted | None = None
+    failed: tuple[str, ...] = ()
     try:
         failed = await stop.before(_scenes(stage, choices, page, say))
         say(page.result(len(TRIES) + 1, failed, time.monotonic() - began))
         if choices.keep:
             say(_invitation(stage, choices, page))
             await _kept(stage, stop)
-    except Interrupted as signalled:
-        say("\nStopped; everything was ended and removed.")
-        return 128 + signalled.number
+    except Interrupted as interrupted:
+        signalled = interrupted
     finally:
         await stage.tear_down()
+    if signalled or choices.keep:
+        say("\nStopped: everything that was started has ended, everything written is removed.")
+    if signalled:
+        return 128 + signalled.number
     return int(ExitCode.FINDINGS if failed else ExitCode.OK)
 
 
@@ -109,15 +114,15 @@ async def _scenes(
     stage: Stage, choices: Choices, page: Page, say: Callable[[str], None]
 ) -> tuple[str, ...]:
     """Shows everything; returns what was not as it must be."""
-    starting = asyncio.ensure_future(stage.start())
-    say(page.opening(choices.build, str(stage.folder), stage.cast))
+    stage.start()
+    say(page.opening(choices.build, str(choices.nginx), str(stage.folder), stage.cast))
     for name, job in (
         ("a.yaml", "A, in front of the backend"),
         ("b.yaml", "B, for the application"),
     ):
         text = (stage.folder / name).read_text(encoding="utf-8")
         say(page.listing(f"{name}: {job}", text))
-    status_a, status_b = await starting
+    status_a, status_b = await stage.ready()
     crossing = await cross(stage)
     say(page.crossing(crossing, status_a, status_b))
     failed = [f"A request crosses it: {one}" for one in crossing.differences]
@@ -141,7 +146,9 @@ async def _kept(stage: Stage, stop: _Stop) -> None:
     """Until a signal. Raises EnvironmentFault when an agent ends by itself."""
 
     async def watch() -> None:
-        while not (stage.a.ended or stage.b.ended):
+        while True:
+            if stage.a.ended or stage.b.ended:
+                return
             await asyncio.sleep(_WATCH_SECONDS)
 
     try:

@@ -5,80 +5,55 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, TypeVar
 
-from cryptography import x509
-
-from handclasp.certs.dn import subject_text
 from handclasp.demo.cast import CLIENT, SERVER_NAME
-from handclasp.demo.naming import name_in_handshake, name_in_log
-from handclasp.demo.tries import (
-    HELLO,
-    Outcome,
-    Try,
-    client_saw,
-    judge_forgery,
-    judge_refusal,
+from handclasp.demo.crossing import (
+    Crossing,
+    Told,
+    described,
+    headers_of,
+    is_genuine,
+    judge_crossing,
 )
+from handclasp.demo.naming import name_in_handshake, name_in_log
+from handclasp.demo.tries import HELLO, Outcome, Try, client_saw, judge_forgery, judge_refusal
 from handclasp.wire.client import observe
 from handclasp.wire.observation import Target
 from handclasp.wire.offer import ClientCredential, HttpRequest, TrustAnchors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from handclasp.demo.stage import Stage
     from handclasp.nginx.log_tail import LogMark
     from handclasp.wire.observation import Observation
 
+T = TypeVar("T")
+
 _LOG_SECONDS = 2.0
 _POLL_SECONDS = 0.01
-_OK = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
-    """One request as the application, both nginxes and the backend saw it."""
-
-    url: str
-    client_saw: str
-    seconds: float
-    b_logged: dict[str, str]
-    a_logged: dict[str, str]
-    backend_path: str
-    backend_headers: tuple[tuple[str, str], ...]
-    differences: tuple[str, ...]
+_LOOPBACK = "127.0.0.1"
+_AGENT = ("User-Agent", "handclasp-demo")
 
 
 async def cross(stage: Stage) -> Crossing:
     """The application's plain request, through B and A to the backend."""
-    marks = stage.b.access_log(), stage.a.access_log()
+    b_log, a_log = stage.b.access_log(), stage.a.access_log()
     began = time.monotonic()
     seen = await _at_b(stage, HELLO)
     seconds = time.monotonic() - began
-    b_logged, a_logged = [await _request_logged(mark) for mark in marks]
-    told = _told(seen)
-    headers = _headers(told)
-    differences = []
-    if seen.answer is None or seen.answer.status != _OK:
-        differences.append(f"the application did not get its answer: {client_saw(seen)}")
-    if not _is_genuine(stage, headers):
-        differences.append("the backend was not told who called")
-    if a_logged.get("verify") != "SUCCESS":
-        differences.append(f"A did not verify B: {a_logged.get('verify', 'nothing logged')}")
-    if a_logged.get("sni") != SERVER_NAME:
-        differences.append(f"B asked A for {a_logged.get('sni', 'no name')}, not {SERVER_NAME}")
+    a_logged = await _request_logged(a_log, SERVER_NAME)
+    told, saw = _told(seen), client_saw(seen)
+    client = stage.cast[CLIENT].issued.certificate
     return Crossing(
-        url=f"http://127.0.0.1:{stage.ports.b}{HELLO}",
-        client_saw=client_saw(seen),
+        url=f"http://{_LOOPBACK}:{stage.ports.b}{HELLO}",
+        client_saw=saw,
         seconds=seconds,
-        b_logged=b_logged,
+        b_logged=await _request_logged(b_log, _LOOPBACK),
         a_logged=a_logged,
-        backend_path=f"{told.get('method', '-')} {told.get('path', '-')}",
-        backend_headers=headers,
-        differences=tuple(differences),
+        told=told,
+        differences=judge_crossing(told, a_logged, client, saw=saw),
     )
 
 
@@ -89,14 +64,13 @@ async def carry_out(stage: Stage, attempt: Try) -> Outcome:
     seen = await (_at_a(stage, attempt) if attempt.door == "A" else _at_b(stage, attempt.path))
     if attempt.forged:
         return _forgery(stage, attempt, seen)
-    named, line = name_in_handshake(seen), None
-    if (found := await _reason_logged(log)) is not None:
-        named, line = found[0], found[1]
+    logged = await _within(_LOG_SECONDS, lambda: name_in_log(log.lines()))
+    named = logged[0] if logged else name_in_handshake(seen)
     return Outcome(
         attempt=attempt,
         client_saw=client_saw(seen),
         named=named,
-        log_line=line,
+        log_line=logged[1].message if logged else None,
         differences=judge_refusal(
             attempt, seen, named=named, reached=stage.arrived - arrived_before
         ),
@@ -104,9 +78,10 @@ async def carry_out(stage: Stage, attempt: Try) -> Outcome:
 
 
 def _forgery(stage: Stage, attempt: Try, seen: Observation) -> Outcome:
-    headers = _headers(_told(seen))
-    differences = judge_forgery(attempt, seen, headers, genuine=_is_genuine(stage, headers))
-    received = {name.lower(): value for name, value in headers}
+    told = _told(seen)
+    genuine = is_genuine(told, stage.cast[CLIENT].issued.certificate)
+    differences = judge_forgery(attempt, seen, told.headers, genuine=genuine)
+    received = {name.lower(): value for name, value in told.headers}
     return Outcome(
         attempt=attempt,
         client_saw=client_saw(seen),
@@ -125,73 +100,51 @@ async def _at_a(stage: Stage, attempt: Try) -> Observation:
     known = attempt.server_name == SERVER_NAME
     ca, _ = stage.certificate("ca")
     return await observe(
-        Target(host="127.0.0.1", port=stage.ports.a, server_name=attempt.server_name),
+        Target(host=_LOOPBACK, port=stage.ports.a, server_name=attempt.server_name),
         identity=ClientCredential(certificate=certificate, key=key) if certificate else None,
         trust=TrustAnchors(files=(ca,)) if known else None,
         verify_name=SERVER_NAME if known else None,
         request=HttpRequest(
             path=attempt.path,
             host=f"{attempt.server_name}:{stage.ports.a}",
-            headers=(*attempt.forged, ("User-Agent", "handclasp-demo")),
+            headers=(*attempt.forged, _AGENT),
         ),
     )
 
 
 async def _at_b(stage: Stage, path: str) -> Observation:
-    host = f"127.0.0.1:{stage.ports.b}"
+    host = f"{_LOOPBACK}:{stage.ports.b}"
     return await observe(
-        Target(host="127.0.0.1", port=stage.ports.b, tls=False),
-        request=HttpRequest(path=path, host=host, headers=(("User-Agent", "handclasp-demo"),)),
+        Target(host=_LOOPBACK, port=stage.ports.b, tls=False),
+        request=HttpRequest(path=path, host=host, headers=(_AGENT,)),
     )
 
 
-async def _request_logged(mark: LogMark) -> dict[str, str]:
-    """The first request of an access log since the mark; empty when there is none in time."""
-    deadline = time.monotonic() + _LOG_SECONDS
-    while not (lines := mark.lines()) and time.monotonic() < deadline:
+async def _request_logged(mark: LogMark, host: str) -> dict[str, str]:
+    """The first request for `host` logged since the mark; empty when there is none in time.
+
+    The agent's own proof of an egress listener is logged too, and may be so a moment after it was made.
+    """
+
+    def logged() -> dict[str, str] | None:
+        requests: list[dict[str, str]] = [json.loads(line) for line in mark.lines()]
+        return next((one for one in requests if one["host"] == host), None)
+
+    return await _within(_LOG_SECONDS, logged) or {}
+
+
+async def _within(seconds: float, look: Callable[[], T | None]) -> T | None:
+    """What `look` finds at last; None when it finds nothing in that time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None or time.monotonic() > deadline:
+            return found
         await asyncio.sleep(_POLL_SECONDS)
-    fields: dict[str, str] = json.loads(lines[0]) if lines else {}
-    return fields
 
 
-async def _reason_logged(mark: LogMark) -> tuple[str, str] | None:
-    """Slug and message of the line that says why; None when there is none in time."""
-    deadline = time.monotonic() + _LOG_SECONDS
-    while (found := name_in_log(mark.lines())) is None and time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_SECONDS)
-    return (found[0], found[1].message) if found else None
-
-
-def _told(seen: Observation) -> dict[str, Any]:
-    """The backend's answer; empty when it is not the backend's."""
-    if seen.answer is None or seen.answer.status != _OK:
-        return {}
-    told: dict[str, Any] = json.loads(seen.answer.body)
-    return told
-
-
-def _headers(told: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in told.get("headers", ()))
-
-
-def _is_genuine(stage: Stage, headers: Sequence[tuple[str, str]]) -> bool:
-    """Whether the backend was given B's certificate, and no other."""
-    given = [value for name, value in headers if name.lower() == "x-client-cert"]
-    ours = stage.cast[CLIENT].issued.certificate
-    try:
-        return [x509.load_pem_x509_certificate(unquote(value).encode()) for value in given] == [
-            ours
-        ]
-    except ValueError:
-        return False
-
-
-def described(name: str, value: str) -> str:
-    """A header's value for people: whose certificate it is, instead of the certificate."""
-    if not name.lower().endswith("-cert"):
-        return value
-    try:
-        certificate = x509.load_pem_x509_certificate(unquote(value).encode())
-    except ValueError:
-        return value
-    return f"the certificate of {subject_text(certificate)}, URL-encoded PEM"
+def _told(seen: Observation) -> Told:
+    if seen.answer is None or seen.answer.header("X-Demo-Backend") is None:
+        return Told()
+    told = json.loads(seen.answer.body)
+    return Told(method=told["method"], path=told["path"], headers=headers_of(told["headers"]))

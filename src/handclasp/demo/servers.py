@@ -22,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _TIMEOUT_SECONDS
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802  the name http.server calls
+    def do_GET(self) -> None:
         """Tells the request back as JSON."""
         self.server.received += 1
         if "Transfer-Encoding" in self.headers:
@@ -41,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
+        self.send_header("X-Demo-Backend", "answered")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -86,19 +86,25 @@ class Stage:
             self.folder / "certs" / f"{name}.key"
         )
 
-    async def start(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Both agents at the same time; returns their status, A's first. Raises what forbids it."""
+    def start(self) -> None:
+        """Starts both agents at the same time."""
         self.a.start()
         self.b.start()
+
+    async def ready(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The status of both once they are ready, A's first. Raises what forbids it."""
         a, b = await asyncio.gather(self.a.ready(), self.b.ready())
         return a, b
 
     async def tear_down(self) -> None:
         """Ends every process and server, then removes the directory."""
-        try:
-            await asyncio.gather(self.b.end(), self.a.end())
-        finally:
-            self._held.close()
+        problems = await asyncio.gather(self.b.end(), self.a.end(), return_exceptions=True)
+        self._held.close()
+        for problem in problems:
+            if problem is not None:
+                raise problem
+        if self.folder.exists():
+            raise EnvironmentFault(f"{self.folder} could not be removed whole")
 
 
 def _temporary_directory() -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from handclasp.demo.cast import CLIENT, IMPOSTOR_NAME, SERVER_NAME, UNKNOWN_NAME
 from handclasp.demo.specs import IMPOSTOR_PATH
+from handclasp.wire.observation import Party
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,5 +145,6 @@ def client_saw(seen: Observation) -> str:
     if failure is None:
         return "nothing"
     if failure.alert_name is not None:
-        return f"TLS alert {failure.alert_name} ({failure.alert}) from {failure.alert_from}"
+        sender = "from the server" if failure.alert_from is Party.PEER else "of its own"
+        return f"TLS alert {failure.alert_name} ({failure.alert}) {sender}"
     return f"{failure.stage}: {failure.text}"

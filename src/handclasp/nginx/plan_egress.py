@@ -36,11 +36,12 @@ def plan_egress(link: links.EgressLink, index: int, inputs: Inputs, draft: Draft
     grpc = link.protocol == "grpc"
     _check_build(link, index, inputs, draft)
     whole = _Resolved.of_link(link, index)
-    routes = [_route("/", whole, inputs, draft, grpc=grpc)]
-    routes += [
+    routes = [
         _route(route.path, whole.overridden_by(route, position), inputs, draft, grpc=grpc)
         for position, route in enumerate(link.routes)
     ]
+    if all(route.path != "/" for route in routes):
+        routes.insert(0, _route("/", whole, inputs, draft, grpc=grpc))
     original = link.original_certificate
     return EgressServer(
         link=link.name,
@@ -89,6 +90,7 @@ class _Resolved:
         self.link = link
         self.place: tuple[str | int, ...] = ("egress", index)
         self.upstream = link.upstream
+        self.upstream_place: tuple[str | int, ...] = (*self.place, "upstream")
         self.identity, self.trust, self.verify = link.identity, link.trust, link.verify
         self.host, self.tls = link.host, link.tls
         self.tls_place: tuple[str | int, ...] = (*self.place, "tls") if link.tls else ("tls",)
@@ -104,7 +106,7 @@ class _Resolved:
         own.place = (*self.place, "routes", position)
         if route.upstream is not None:
             # Another target is another name: the link's verify.name would be wrong for it.
-            own.upstream = route.upstream
+            own.upstream, own.upstream_place = route.upstream, (*own.place, "upstream")
             own.verify = own.verify.model_copy(update={"name": None})
         own.identity = route.identity or own.identity
         own.trust = route.trust or own.trust
@@ -171,7 +173,7 @@ def _servers(settings: _Resolved, inputs: Inputs, draft: Draft) -> tuple[Server,
                 "upstream-unresolvable",
                 f"the upstream {entry.url.host} of link {settings.link.name} cannot be resolved"
                 " at present",
-                where=inputs.loaded.where(*settings.place, "upstream", position),
+                where=inputs.loaded.where(*settings.upstream_place, position),
                 severity=Severity.WARNING,
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from handclasp.spec.model import Spec
 from handclasp.spec.policy import Section
@@ -25,8 +25,6 @@ def section_in(annotation: Any) -> type[Section] | None:
     """The mapping that a type holds, alone, in a list or by name."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    if get_origin(annotation) is Literal:
-        return None
     return next((held for part in get_args(annotation) if (held := section_in(part))), None)
 
 
@@ -60,8 +58,6 @@ def nearest(wrong: str, known: Iterable[str], *, likeness: float = 0.65) -> str 
     """The known word somebody most likely meant; `likeness` from 0 to 1 as difflib counts it."""
     by_letters = {_letters(word): word for word in known}
     letters = _letters(wrong)
-    if letters in by_letters:
-        return by_letters[letters]
     if (
         likeness < 0.8
         and len(letters) >= 3

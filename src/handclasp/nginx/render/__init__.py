@@ -5,6 +5,7 @@
 ``process``    nginx.conf: the main context of an nginx of our own
 ``http``       http.conf: maps, upstreams, includes of the rest
 ``upstreams``  upstream blocks and the directives of a location that uses one
+``failures``   what an application sees when an egress link fails
 ``egress``     link-NAME.conf of egress links
 ``ingress``    listeners.conf, redirects.conf and link-NAME.conf of ingress links
 ``refusals``   the pages of refused callers

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
+from handclasp.nginx.render.failures import down_location, failure_directives
 from handclasp.nginx.render.headers import location_headers
 from handclasp.nginx.render.servers import (
     access_log,
     connection_directives,
-    grpc_answer,
-    grpc_location,
     limit_zones,
     log_format,
 )
@@ -25,7 +24,6 @@ _REFUSED_HOST = (
     "This is the handclasp egress link {link}. It does not answer for the Host of this request;"
     " send the request to localhost, or list the name under accept_hosts.\n"
 )
-_UNAVAILABLE = 14  # gRPC status UNAVAILABLE
 
 
 def egress_fragment(server: EgressServer, context: Context) -> list[str]:
@@ -75,28 +73,17 @@ def _answering_server(server: EgressServer, context: Context, *, default: bool) 
         *connection_directives(server.timeouts, server.limits, context, link=server.link),
         access_log(server.link, context),
     ]
-    if server.grpc:
-        for status in (502, 503, 504):
-            body += [
-                directive("error_page", status, grpc_location(status)),
-                *grpc_answer(_UNAVAILABLE, f"upstream unavailable ({status})", status=status),
-            ]
-    for route in server.routes:
-        body += _location(server, route, context)
+    body += failure_directives(server)
+    for number, route in enumerate(server.routes):
+        body += _location(server, number, route, context)
     return block("server", body=body)
 
 
-def _location(server: EgressServer, route: Route, context: Context) -> list[str]:
+def _location(server: EgressServer, number: int, route: Route, context: Context) -> list[str]:
+    place = ("=", route.path) if route.exact else (route.path,)
     if route.upstream is None:
-        return block(
-            "location",
-            route.path,
-            body=[
-                directive("default_type", "text/plain"),
-                directive("add_header", "Retry-After", 30, "always"),
-                directive("return", 503, f"Link {server.link}: {route.reason}.\n"),
-            ],
-        )
+        inside, beside = down_location(server, number, route.reason or "it has no upstream")
+        return [*block("location", *place, body=inside), *beside]
     upstream = context.upstreams[route.upstream]
     kind = "grpc" if upstream.grpc else "proxy"
     original = server.original
@@ -105,7 +92,7 @@ def _location(server: EgressServer, route: Route, context: Context) -> list[str]
     )
     return block(
         "location",
-        route.path,
+        *place,
         body=[
             *pass_directives(
                 upstream,
@@ -114,6 +101,7 @@ def _location(server: EgressServer, route: Route, context: Context) -> list[str]
                 tries=server.tries,
                 buffering=server.buffering,
             ),
+            *_redirects(kind, route),
             *location_headers(
                 kind,
                 context,
@@ -124,3 +112,16 @@ def _location(server: EgressServer, route: Route, context: Context) -> list[str]
             ),
         ],
     )
+
+
+def _redirects(kind: str, route: Route) -> list[str]:
+    """An upstream that redirects to itself names itself; an application that followed would leave the
+    link, and its client certificate, behind. Below the route's path only: elsewhere other routes hold."""
+    if kind != "proxy":
+        return []
+    if route.host.startswith("$"):
+        return [directive("proxy_redirect", "off")]
+    path = "/" if route.exact else route.path
+    return [
+        directive("proxy_redirect", f"https://{route.host}{path}", f"$scheme://$http_host{path}")
+    ]

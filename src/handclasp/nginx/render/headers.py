@@ -51,8 +51,8 @@ def location_headers(
             directive("proxy_set_header", "Connection", "$hc_connection"),
         ]
     forwarded = (
-        ("X-Real-IP", "$remote_addr"),
-        ("X-Forwarded-For", "$remote_addr"),
+        ("X-Real-IP", "$hc_remote"),
+        ("X-Forwarded-For", "$hc_remote"),
         ("X-Forwarded-Proto", scheme),
         ("X-Forwarded-Host", "$host"),
         ("X-Forwarded-Port", "$server_port"),

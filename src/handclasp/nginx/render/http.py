@@ -59,6 +59,8 @@ def _maps() -> list[str]:
         *block(
             "map", "$server_port", "$hc_host", body=["default $host:$server_port;", "443 $host;"]
         ),
+        # The peer of a unix socket has no address; nginx would say "unix:", which is none.
+        *block("map", "$remote_addr", "$hc_remote", body=["default $remote_addr;", '"unix:" "";']),
         *block("map", "$status", "$hc_refused", body=["default 1;", entry("~^[123]", 0)]),
         *refusal_maps(),
     ]

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from handclasp.nginx.parts import Server, TimeoutSettings, Upstream, UpstreamTls
     from handclasp.nginx.render.context import Context
 
+_IGNORED = {
+    "proxy": ("X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Charset"),
+    "grpc": ("X-Accel-Redirect", "X-Accel-Charset"),
+}
+"""Response headers by which an upstream would command nginx; X-Accel-Buffering stays, it concerns that
+answer alone."""
 _BALANCE = {"least-connections": "least_conn", "random": "random"}
 
 
@@ -71,6 +77,10 @@ def pass_directives(
         directive(f"{kind}_send_timeout", duration(timeouts.send)),
         directive(f"{kind}_next_upstream", "error", "timeout"),
         directive(f"{kind}_next_upstream_tries", tries),
+        # With X-Accel-Redirect an upstream could have this nginx ask another route, under its identity.
+        directive(f"{kind}_ignore_headers", *_IGNORED[kind]),
+        # Answers of the upstream are its own, its 502 too; error_page is for failures of ours.
+        directive(f"{kind}_intercept_errors", "off"),
     ]
     if kind == "proxy":
         lines += [

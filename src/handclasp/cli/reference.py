@@ -1,0 +1,37 @@
+"""docs/reference/cli.md, from the commands themselves."""
+
+from __future__ import annotations
+
+import click
+
+from handclasp.cli.main import cli
+
+_HEAD = """# Commands
+
+Generated from the code by `python -m handclasp.cli.docs --write`; do not edit.
+
+Results go to standard output, everything else to standard error. Colour is used only on a terminal.
+
+| exit code | meaning |
+|---|---|
+| 0 | fine |
+| 1 | findings, or something is unhealthy |
+| 2 | wrong use, or an input could not be understood |
+| 3 | the environment: no nginx, no permission, a port taken, no agent |
+| 4 | a bug in handclasp |
+
+With `--format json` the output has a schema: `docs/reference/json/COMMAND.schema.json`. Keys may be
+added in later versions; none is renamed or removed.
+"""
+
+
+def cli_page() -> str:
+    """Every command with its usage, options and example, as `--help` prints them at 80 columns."""
+    context = click.Context(cli, info_name="handclasp", terminal_width=80, max_content_width=80)
+    parts = [_HEAD]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=80)
+        parts.append(f"\n## handclasp {name}\n\n```text\n{command.get_help(inner)}\n```\n")
+    return "".join(parts)
