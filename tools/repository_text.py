@@ -34,13 +34,16 @@ EXEMPT_FILES = frozenset({"tools/repository_text.py", "tests/test_repository.py"
 
 def files(root: Path = ROOT) -> list[Path]:
     """What git would commit, new files included; in an unpacked archive all that is not hidden."""
-    listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=root,
-        capture_output=True,
-        check=False,
-    )
-    if listing.returncode == 0:
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=root,
+            capture_output=True,
+            check=True,
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pass  # no git, or no repository: an unpacked archive
+    else:
         names = sorted({name for name in listing.stdout.decode().split("\0") if name})
         return [root / name for name in names if (root / name).is_file()]
     return [

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _POLL_SECONDS = 0.02
-_TITLES = "nginx: "
 
 
 def members(record: MasterRecord) -> tuple[proc.ProcessStat, ...]:
@@ -35,8 +34,13 @@ def members(record: MasterRecord) -> tuple[proc.ProcessStat, ...]:
         stat
         for stat in proc.session_members(record.pid)
         if stat.start_time >= record.start_time
-        and (stat.pid == record.pid or proc.title(stat.pid).startswith(_TITLES))
+        and (stat.pid == record.pid or _is_nginx(proc.title(stat.pid)))
     )
+
+
+def _is_nginx(title: str) -> bool:
+    # A dying process loses its title first (exit_mm) and its sockets later (exit_files).
+    return title.startswith("nginx: ") or not title
 
 
 async def end_orphans(prefix: Path, *, patience: float = 1.0) -> tuple[int, ...]:
