@@ -29,6 +29,8 @@ RULES: dict[str, re.Pattern[str]] = {
 }
 # Text of others, quoted as it was found, and the patterns above themselves.
 EXEMPT_SUFFIXES = frozenset({".jsonl", ".log"})
+# Folders that git ignores, for where there is no git to say so.
+MADE_HERE = frozenset({"__pycache__", "build", "dist", "out"})
 EXEMPT_FILES = frozenset({"tools/repository_text.py", "tests/test_repository.py"})
 
 
@@ -51,7 +53,7 @@ def files(root: Path = ROOT) -> list[Path]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and not any(
-            part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts
+            part.startswith(".") or part in MADE_HERE for part in path.relative_to(root).parts
         )
     ]
 

@@ -40,7 +40,8 @@ class Seen:
 class Backend:
     """An HTTP/1.1 server in a thread of its own. Every request is recorded in `seen` and told back as JSON.
 
-    Paths: /events (SSE, one event every 0.2 s), /ws (echoes), /bytes/N (N bytes), /status/N,
+    Paths: /events/N (SSE, one event every 0.2 s), /framed/N (the same with a Content-Length),
+    /ws (echoes), /bytes/N (N bytes), /status/N,
     /slow/SECONDS, /hangup (closes without an answer), anything else: the request as JSON.
     """
 
@@ -50,6 +51,7 @@ class Backend:
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
+    begun: int = 0  # requests whose header has arrived
     handshakes: int = 0
     _stop: asyncio.Event | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -104,6 +106,7 @@ class Backend:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport
         assert transport is not None
+        self.begun += 1
         number = getattr(transport, "_handclasp_number", None)
         if number is None:
             self.connections += 1
@@ -138,6 +141,7 @@ class Backend:
         self.seen.append(seen)
         special: dict[str, Callable[[web.Request, str], Awaitable[web.StreamResponse]]] = {
             "events": _events,
+            "framed": _framed,
             "ws": _websocket,
             "bytes": _bytes,
             "status": _status,
@@ -154,6 +158,17 @@ async def _events(request: web.Request, count: str) -> web.StreamResponse:
     await answer.prepare(request)
     for number in range(int(count or 3)):
         await answer.write(f"data: {number}\n\n".encode())
+        await asyncio.sleep(0.2)
+    return answer
+
+
+async def _framed(request: web.Request, count: str) -> web.StreamResponse:
+    events = [f"data: {number}\n\n".encode() for number in range(int(count))]
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    answer.content_length = sum(map(len, events))
+    await answer.prepare(request)
+    for event in events:
+        await answer.write(event)
         await asyncio.sleep(0.2)
     return answer
 

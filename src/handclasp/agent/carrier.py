@@ -141,6 +141,12 @@ class Carrier:
             journal.info("nginx ended", how=ended)
         self.state.close()
 
+    def leave(self) -> None:
+        """Releases the state directory and leaves nginx, if one serves, to the next agent."""
+        if self.master is not None:
+            self.master.close()
+        self.state.close()
+
     # -- what an existing nginx's carrier shares (agent.attached)
 
     @staticmethod

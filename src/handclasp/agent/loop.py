@@ -23,6 +23,7 @@ from handclasp.agent.prepare import Choices, Prepared, prepare
 from handclasp.agent.status import Snapshot
 from handclasp.errors import EnvironmentFault, HandclaspError
 from handclasp.nginx.lifecycle import Command, Event, Lifecycle, State, step
+from handclasp.nginx.orphans import end_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -129,7 +130,7 @@ class Agent:
                     if self._carrier.master is not None:
                         self._carrier.master.reopen_logs()
                 case "master exited":
-                    self._act(self._note(Event.MASTER_EXITED))
+                    await self._act(self._note(Event.MASTER_EXITED))
                 case "retry due":
                     await self._retry()
                 case "stop":
@@ -187,9 +188,11 @@ class Agent:
         self._lifecycle, commands = step(self._lifecycle, event, self._clock.monotonic())
         return commands
 
-    def _act(self, commands: tuple[Command, ...]) -> None:
+    async def _act(self, commands: tuple[Command, ...]) -> None:
         for command in commands:
             match command:
+                case Command.END_ORPHANS:
+                    await end_orphans(self._carrier.state.nginx_prefix)
                 case Command.SCHEDULE_RETRY:
                     delay = self._lifecycle.delay_seconds(self._clock.monotonic())
                     journal.warning("nginx is started again", in_seconds=round(delay, 1))
@@ -207,13 +210,13 @@ class Agent:
     async def _retry(self) -> None:
         commands = self._note(Event.RETRY_DUE)
         if Command.START not in commands:
-            self._act(commands)
+            await self._act(commands)
             return
         try:
             await self._carrier.restart()
         except HandclaspError as failure:
             journal.error("nginx did not start", why=str(failure))
-            self._act(self._note(Event.START_FAILED))
+            await self._act(self._note(Event.START_FAILED))
             return
         self._note(Event.MASTER_STARTED)
         self._watch_master()
@@ -284,9 +287,12 @@ class Agent:
         if graceful:
             notify("STOPPING=1")
             journal.info("draining", at_most_seconds=self._settings.drain_seconds)
-        self._note(Event.STOP_ASKED)
+            self._note(Event.STOP_ASKED)
         for task in self._tasks:
             task.cancel()
         if self._status is not None:
             await self._status.stop()
-        await self._carrier.end(self._settings.drain_seconds if graceful else 1.0)
+        if graceful:
+            await self._carrier.end(self._settings.drain_seconds)
+        else:
+            self._carrier.leave()

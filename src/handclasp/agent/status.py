@@ -76,7 +76,9 @@ class Snapshot:
                     "identities": sorted(
                         {one.tls.identity for one in used if one.tls and one.tls.identity}
                     ),
-                    "down": [route.reason for route in server.routes if route.reason],
+                    "down": [
+                        route.reason for route in server.routes if route.reason and not route.exact
+                    ],
                     "insecure": any(one.tls and one.tls.trust is None for one in used),
                 }
             )

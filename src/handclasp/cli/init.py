@@ -48,6 +48,8 @@ def init(kind: Kind, output: Path, dev_ca: Path | None, *, force: bool) -> None:
     text = starter(kind)
     made: tuple[Path, ...] = ()
     printed = str(output) == "-"
+    if not printed and not force and output.exists():
+        raise _taken(output)
     if dev_ca is not None:
         text = _with_certificates_in(text, dev_ca, Path() if printed else output.parent)
         made = _make_certificates(kind, dev_ca)
@@ -128,9 +130,7 @@ def write_new(path: Path, text: str, *, replace: bool) -> None:
             # A link, unlike a rename, fails when the name is taken, by whomever and however late.
             path.hardlink_to(draft)
     except FileExistsError:
-        raise UsageError(
-            f"{path} exists already", hint="Name another file with -o FILE, or add --force."
-        ) from None
+        raise _taken(path) from None
     except OSError as error:
         raise EnvironmentFault(
             f"{path} cannot be written: {error.strerror}",
@@ -139,3 +139,9 @@ def write_new(path: Path, text: str, *, replace: bool) -> None:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} exists already", hint="Name another file with -o FILE, or add --force."
+    )

@@ -80,13 +80,15 @@ def link_table(applied: Applied) -> str:
             target = (
                 f"{upstream.scheme}://{tls.name}" if upstream and tls else f"DOWN: {route.reason}"
             )
+            if route.exact:  # belongs to another route; see plan_egress
+                continue
             path = "" if route.path == "/" else f" {route.path}"
             rows.append(
                 (
                     server.link + path,
                     "egress",
                     str(server.listen),
-                    target + ("" if tls is None or tls.trust else " (NOT VERIFIED)"),
+                    target + ("" if tls is None or tls.trust else " (UPSTREAM NOT VERIFIED)"),
                     (tls.identity or "-") if tls else "-",
                     proofs.get((server.link, str(server.listen)), ""),
                 )

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from handclasp.ca.development import Issued, Use, Validity, issue, make_root
+from handclasp.ca.development import (
+    LEAF_LIFETIME,
+    ROOT_LIFETIME,
+    Issued,
+    Use,
+    Validity,
+    issue,
+    make_root,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +26,6 @@ IMPOSTOR_NAME = "impostor.example"
 CLIENT = "svc-b"
 
 _ORGANISATION = "Demo"
-_LIFETIME = timedelta(days=7)
 _EXPIRED_SINCE = timedelta(days=1)
 # The root must be older than the certificate that has expired by now.
 _ROOT_AGE = timedelta(days=10)
@@ -34,8 +41,8 @@ class Member:
 
 def make_cast(now: datetime) -> Mapping[str, Member]:
     """Every certificate of the demo by the name of its files, `ca` first."""
-    since = Validity(begin=now - _ROOT_AGE, end=now + _LIFETIME)
-    current = Validity.starting(now, _LIFETIME)
+    since = Validity(begin=now - _ROOT_AGE, end=now + ROOT_LIFETIME)
+    current = Validity.starting(now, LEAF_LIFETIME)
     past = Validity(begin=now - _ROOT_AGE, end=now - _EXPIRED_SINCE)
     ca = make_root("Demo CA", since, organisation=_ORGANISATION)
     other = make_root("Somebody else's CA", since, organisation=_ORGANISATION)

@@ -70,9 +70,9 @@ def described(name: str, value: str) -> str:
     return f"the certificate of {subject_text(certificate)}, URL-encoded PEM"
 
 
-def headers_of(pairs: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
-    """Header pairs as they come out of JSON."""
-    return tuple((name, value) for name, value in pairs)
+def headers_of(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Header lines, as the backend tells them, as pairs."""
+    return tuple((name, value) for name, _, value in (line.partition(": ") for line in lines))
 
 
 def _certificate(value: str) -> x509.Certificate | None:

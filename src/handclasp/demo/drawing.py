@@ -121,20 +121,26 @@ class Page:
         attempt = seen.attempt
         head = self._paint("strong", f"{number}. {attempt.title}")
         lines = ["", f"  {head}", *self._row("", attempt.who)]
-        for name, value in attempt.forged:
-            lines += self._row("sent", f"{name}: {value}")
+        lines += self._rows("sent", (f"{name}: {value}" for name, value in attempt.forged))
         lines += self._row("client saw", seen.client_saw)
-        for name, arrived in seen.arrived:
-            lines += self._row("backend saw", f"{name}: {arrived}" if arrived else f"no {name}")
+        arrived = (f"{name}: {value}" if value else f"no {name}" for name, value in seen.arrived)
+        lines += self._rows("backend saw", arrived)
         if seen.log_line is not None:
             lines += self._row(f"{attempt.door}'s error log", seen.log_line)
-        good = "stripped; otherwise it were" if attempt.forged else "refused as"
+        good = "stripped; else it would be" if attempt.forged else "refused as"
         entry = ENTRIES.get(seen.named or "")
         named = f"{good} {entry.slug} ({entry.code})" if entry else "not as expected"
         lines += self._verdict(named, seen.differences)
         if entry is not None:
             lines += self._row("", entry.meaning)
         return self._drawn(lines)
+
+    def _rows(self, label: str, texts: Iterable[str]) -> list[str]:
+        """Several of one kind; only the first is labelled."""
+        lines: list[str] = []
+        for text in texts:
+            lines += self._row(" " if lines else label, text)
+        return lines
 
     def _row(self, label: str, text: str) -> list[str]:
         indent = " " * 5 if not label else " " * (5 + _LABEL + 2)

@@ -32,9 +32,9 @@ class _Handler(BaseHTTPRequestHandler):
         told = {
             "method": self.command,
             "path": self.path,
-            "headers": [[name, value] for name, value in self.headers.items()],
+            "headers": [f"{name}: {value}" for name, value in self.headers.items()],
         }
-        self._answer(json.dumps(told, indent=1).encode())
+        self._answer(json.dumps(told, indent=1).encode() + b"\n")
 
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 

@@ -216,6 +216,9 @@ class TlsListener:
     http2: bool
     header: int
     settings: TlsSettings
+    handshake: timedelta  # in which a caller must finish it
+    sessions: str | None  # name of the session zone; None resumes nothing
+    session_lifetime: timedelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from handclasp.nginx.features import Feature
 from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.render.allow import allow_map, allow_variable, hop_map, hop_variable
 from handclasp.nginx.render.headers import location_headers
-from handclasp.nginx.render.refusals import refusal_directives
+from handclasp.nginx.render.refusals import linkless_refusals, refusal_directives
 from handclasp.nginx.render.servers import (
     access_log,
     connection_directives,
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 
 def listeners_fragment(context: Context) -> list[str]:
-    """listeners.conf: for each address a default server that knows no name."""
+    """listeners.conf: for each address a default server that knows no name.
+
+    It governs what nginx decides before a name is known: time for the handshake, PROXY protocol, size
+    of a header line, and whether sessions are resumed, for OpenSSL keeps those of a connection in the
+    context it began with. A request whose Host no link knows ends here as well, with 421.
+    """
     lines: list[str] = []
     for listener in context.plan.listeners:
         lines += block("server", body=_rejecting_body(listener, context))
@@ -37,23 +42,29 @@ def _rejecting_body(listener: TlsListener, context: Context) -> list[str]:
     body = [
         *_listen(listener, context, default=True),
         directive("server_name", "_"),
+        directive("server_tokens", "off"),
+        directive("client_header_timeout", duration(listener.handshake)),
         directive("large_client_header_buffers", 4, size(listener.header)),
         directive("underscores_in_headers", "off"),
         directive("ignore_invalid_headers", "on"),
         *_tls_settings(listener.settings, context),
-        directive("ssl_session_tickets", "off"),
-        directive("ssl_session_cache", "off"),
+        # Stated, because an existing installation may have set it: whoever it lets in here could, with
+        # the Host of a link, enter there.
+        directive("ssl_verify_client", "off"),
+        *_sessions(listener),
         directive("error_log", context.layout.error_log, "info"),
         directive("access_log", "off"),
+        *linkless_refusals(),
     ]
     if context.facts.has(Feature.REJECT_HANDSHAKE):
-        return [*body, directive("ssl_reject_handshake", "on")]
+        refuse = block("location", "/", body=[directive("return", 421)])
+        return [*body, directive("ssl_reject_handshake", "on"), *refuse]
     certificate, key = context.identity_files(REJECT_IDENTITY, wanted=False)
     return [
         *body,
         directive("ssl_certificate", certificate),
         directive("ssl_certificate_key", key),
-        directive("return", 444),
+        *block("location", "/", body=[directive("return", 444)]),
     ]
 
 
@@ -97,9 +108,12 @@ def ingress_fragment(server: IngressServer, context: Context) -> list[str]:
 
 
 def _server_body(server: IngressServer, context: Context) -> list[str]:
+    listeners = [
+        next(one for one in context.plan.listeners if one.address == address)
+        for address in server.listen
+    ]
     body: list[str] = []
-    for address in server.listen:
-        listener = next(one for one in context.plan.listeners if one.address == address)
+    for listener in listeners:
         body += _listen(listener, context, default=False)
     if server.http2 and context.facts.has(Feature.HTTP2_DIRECTIVE):
         body.append(directive("http2", "on"))
@@ -107,7 +121,7 @@ def _server_body(server: IngressServer, context: Context) -> list[str]:
     body += _identity(server, context)
     body += _client_verification(server, context)
     body += _tls_settings(server.settings, context)
-    body += _sessions(server, context)
+    body += _sessions(listeners[0])
     body += connection_directives(
         server.timeouts, server.limits, context, link=server.link, age=server.connection_age
     )
@@ -118,7 +132,7 @@ def _server_body(server: IngressServer, context: Context) -> list[str]:
         directive("error_log", context.layout.error_log, "info"),
         access_log(server.link, context),
     ]
-    body += refusal_directives(server)
+    body += refusal_directives(server, context)
     return body + _location(server, context)
 
 
@@ -141,24 +155,21 @@ def _client_verification(server: IngressServer, context: Context) -> list[str]:
         directive("ssl_client_certificate", context.trust_file(server.trust, "ca.pem")),
         directive("ssl_verify_client", "optional" if server.verify == "optional" else "on"),
         directive("ssl_verify_depth", server.depth),
+        # An existing installation may have set it for all servers; its CAs would be believed here too.
+        directive("ssl_trusted_certificate", ""),
+        directive("ssl_crl", context.trust_file(server.trust, "crl.pem") if server.crl else ""),
     ]
-    if server.crl:
-        lines.append(directive("ssl_crl", context.trust_file(server.trust, "crl.pem")))
     return lines
 
 
-def _sessions(server: IngressServer, context: Context) -> list[str]:
-    """A resumed session is not verified again, so by default there is none. The zone's name carries
-    the versions of identity and trust: when one changes, sessions made under the old one are gone."""
-    if not server.session_reuse:
+def _sessions(listener: TlsListener) -> list[str]:
+    """A resumed session is not verified again, so by default there is none."""
+    if listener.sessions is None:
         return [directive("ssl_session_tickets", "off"), directive("ssl_session_cache", "off")]
-    versions = dict(context.plan.identities)[server.identity][:8]
-    versions += dict(context.plan.trust)[server.trust][:8]
-    zone = f"shared:hc_tls_{identifier(server.link)}_{versions}:2m"
     return [
         directive("ssl_session_tickets", "off"),
-        directive("ssl_session_cache", zone),
-        directive("ssl_session_timeout", duration(server.session_lifetime)),
+        directive("ssl_session_cache", f"shared:{listener.sessions}:2m"),
+        directive("ssl_session_timeout", duration(listener.session_lifetime)),
     ]
 
 

@@ -2,7 +2,8 @@
 
 nginx completes the handshake and answers 400 over HTTP when a client certificate is missing (496) or
 did not verify (495); 497 is plain HTTP on a TLS port. Each is answered from an exact `internal`
-location, as text or JSON by Accept, or as a trailers-only response to a gRPC caller.
+location, as text or JSON by Accept, or as a trailers-only response to a gRPC caller. The `=` of
+`error_page` lets that location choose the status.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.nginx.render.servers import INTERNAL, grpc_answer
+from handclasp.nginx.render.servers import INTERNAL, grpc_answer, grpc_location, refusal_log
 from handclasp.nginx.render.text import block, directive, entry
 
 if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer
+    from handclasp.nginx.render.context import Context
 
-_UNAUTHENTICATED, _PERMISSION_DENIED, _UNAVAILABLE = 16, 7, 14  # gRPC status codes
+# gRPC status codes (grpc/grpc doc/statuscodes.md)
+_PERMISSION_DENIED, _UNIMPLEMENTED, _UNAVAILABLE, _UNAUTHENTICATED = 7, 12, 14, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,16 @@ class _Refusal:
 
 
 REFUSALS = (
+    _Refusal(
+        403, 403, "not-allowed", "This client may not use this service.", _PERMISSION_DENIED
+    ),
+    _Refusal(
+        421,
+        421,
+        "misdirected-request",
+        "The Host of this request is not the name its connection was opened for.",
+        _UNIMPLEMENTED,
+    ),
     _Refusal(
         495,
         400,
@@ -51,8 +64,8 @@ REFUSALS = (
         "Plain HTTP was sent to a port that speaks TLS; use https.",
         _UNAUTHENTICATED,
     ),
-    _Refusal(403, 403, "not-allowed", "This client may not use this service.", _PERMISSION_DENIED),
 )
+_WITHOUT_LINK = (421, 497)  # what can befall a request before a link is known
 
 
 def refusal_maps() -> list[str]:
@@ -62,7 +75,7 @@ def refusal_maps() -> list[str]:
             "map",
             "$http_accept",
             "$hc_wants_json",
-            body=['default "";', entry("~*application/([a-z.+-]*\\+)?json", "json")],
+            body=['default "";', entry("~*application/(?:[a-z.+-]*\\+)?json", "json")],
         ),
         *block(
             "map",
@@ -77,41 +90,52 @@ def refusal_maps() -> list[str]:
     ]
 
 
-def refusal_directives(server: IngressServer) -> list[str]:
-    """error_page lines and the locations they lead to."""
+def refusal_directives(server: IngressServer, context: Context) -> list[str]:
+    """error_page lines of a link and the locations they lead to."""
+    log = refusal_log(server.link, context)
     lines: list[str] = []
     for refusal in REFUSALS:
-        lines.append(directive("error_page", refusal.code, f"{INTERNAL}/{refusal.code}/$hc_answer"))
-        for form in ("text", "json"):
-            lines += block(
-                "location",
-                "=",
-                f"{INTERNAL}/{refusal.code}/{form}",
-                body=[
-                    "internal;",
-                    directive(
-                        "default_type", "application/json" if form == "json" else "text/plain"
-                    ),
-                    directive("add_header", "X-Request-ID", "$request_id", "always"),
-                    directive("return", refusal.status, _body(refusal, form)),
-                ],
-            )
-        lines += grpc_answer(refusal.grpc, refusal.sentence, status=refusal.code)
+        lines += _pages(refusal, log)
     if server.grpc:
         for status in (502, 503, 504):
             lines += [
-                directive("error_page", status, f"{INTERNAL}/{status}/grpc"),
-                *grpc_answer(_UNAVAILABLE, f"backend unavailable ({status})", status=status),
+                directive("error_page", status, "=", grpc_location(status)),
+                *grpc_answer(
+                    _UNAVAILABLE, f"backend unavailable ({status})", status=status, log=log
+                ),
             ]
     return lines
 
 
+def linkless_refusals() -> list[str]:
+    """The same for the default server of an address, which knows no link and keeps no access log."""
+    return [
+        line
+        for refusal in REFUSALS
+        if refusal.code in _WITHOUT_LINK
+        for line in _pages(refusal, None)
+    ]
+
+
+def _pages(refusal: _Refusal, log: str | None) -> list[str]:
+    lines = [directive("error_page", refusal.code, "=", f"{INTERNAL}/{refusal.code}/$hc_answer")]
+    for form, kind in (("text", "text/plain"), ("json", "application/json")):
+        lines += block(
+            "location",
+            "=",
+            f"{INTERNAL}/{refusal.code}/{form}",
+            body=[
+                "internal;",
+                directive("default_type", kind),
+                directive("add_header", "X-Request-ID", "$request_id", "always"),
+                directive("return", refusal.status, _body(refusal, form)),
+            ],
+        )
+    return [*lines, *grpc_answer(refusal.grpc, refusal.sentence, status=refusal.code, log=log)]
+
+
 def _body(refusal: _Refusal, form: str) -> str:
     if form == "json":
-        return (
-            json.dumps(
-                {"error": refusal.slug, "message": refusal.sentence, "request_id": "$request_id"}
-            )
-            + "\n"
-        )
+        told = {"error": refusal.slug, "message": refusal.sentence, "request_id": "$request_id"}
+        return json.dumps(told) + "\n"
     return f"{refusal.sentence}\nRequest id: $request_id\n"

@@ -50,6 +50,13 @@ def _format_name(link: str) -> str:
     return f"hc_{identifier(link)}"
 
 
+def refusal_log(link: str, context: Context) -> str:
+    """For a location that answers refused callers with status 200, which `access: refused` leaves out."""
+    if context.plan.access_log == "off":
+        return directive("access_log", "off")
+    return directive("access_log", context.layout.access_log, _format_name(link))
+
+
 def access_log(link: str, context: Context) -> str:
     """Where and what requests are logged."""
     match context.plan.access_log:
@@ -118,15 +125,19 @@ def limit_zones(link: str, limits: LimitSettings) -> list[str]:
     return lines
 
 
-def grpc_answer(code: int, message: str, *, status: int) -> list[str]:
+def grpc_answer(code: int, message: str, *, status: int, log: str | None = None) -> list[str]:
     """An internal location that answers a gRPC caller: a trailers-only response
-    (gRPC over HTTP/2, "Responses")."""
+    (gRPC over HTTP/2, "Responses"), which has HTTP status 200; reach it by `error_page N = …`.
+
+    `log` is an access_log directive that does not go by the status.
+    """
     return block(
         "location",
         "=",
         grpc_location(status),
         body=[
             "internal;",
+            *([log] if log else []),
             directive("default_type", "application/grpc"),
             directive("add_header", "grpc-status", code, "always"),
             directive("add_header", "grpc-message", message, "always"),
