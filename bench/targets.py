@@ -140,8 +140,9 @@ TARGETS: tuple[Target, ...] = (
 
 
 def judge(target: Target, run: Run) -> tuple[float | None, Outcome]:
-    """The measured value and whether it is within the target."""
-    value = target.value(run)
-    if value is None:
+    """The measured value to two decimals, as it is printed, and whether that is within the target."""
+    exact = target.value(run)
+    if exact is None:
         return None, "not measured"
+    value = round(exact, 2)
     return value, "met" if target.holds(value) else "not met"

@@ -25,6 +25,12 @@ SOURCE = Path(handclasp.__file__).parent
 # A name that ends in a dot is a room whose whole business is the outside.
 EDGES = {
     "handclasp.cli.": "the outermost edge: files named on the command line, one event loop per command",
+    "handclasp.ca.files": "writes new certificates and keys",
+    "handclasp.demo.agents": "starts and ends `handclasp run`",
+    "handclasp.demo.play": "signals",
+    "handclasp.demo.scenes": "sends the requests",
+    "handclasp.demo.servers": "the far ends: sockets and threads",
+    "handclasp.demo.stage": "the temporary directory",
     "handclasp.agent.": "the long-running process: clock, sockets, signals, resolver",
     "handclasp.demo.": "two agents, a backend and clients, started and ended",
     "handclasp.ca.files": "writes what the private CA issued",

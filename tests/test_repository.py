@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import absent
-
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools"
 UNIT = ROOT / "packaging" / "handclasp.service"
@@ -297,9 +295,12 @@ def test_the_changelog_has_a_place_for_the_next_change() -> None:
     assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_decisions_are_numbered_without_gaps_and_say_what_follows() -> None:
+def test_decisions_have_a_number_each_and_say_what_follows() -> None:
     records = sorted(path for path in DECISIONS.glob("*.md") if path.name != "template.md")
-    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    numbers = [path.name[:4] for path in records]
+    assert len(set(numbers)) == len(numbers)
+    for number, record in zip(numbers, records, strict=True):
+        assert re.match(rf"# {number}[.:] \S", record.read_text("utf-8")), record.name
     for record in [*records, DECISIONS / "template.md"]:
         headings = re.findall(r"^## (.+)$", record.read_text("utf-8"), re.MULTILINE)
         assert headings == ["Context", "Decision", "Evidence", "Consequences"], record.name
@@ -338,10 +339,3 @@ def test_commands_shown_in_documents_exist(document: Path) -> None:
 
 def test_this_list_of_commands_is_not_empty_by_mistake() -> None:
     assert any("make test" in command for command in _commands(ROOT / "CONTRIBUTING.md"))
-
-
-def test_generated_pages_are_up_to_date() -> None:
-    if not (ROOT / ".venv" / "bin" / "python").exists():
-        absent(".venv, which `make` sets up")
-    result = _run(TOOLS / "generated-docs.sh", "--check")
-    assert result.returncode == 0, result.stdout + result.stderr

@@ -58,6 +58,11 @@ def test_cpu_target_is_met_at_its_limit_and_not_above_it():
     assert judge(target, run_of(cell("handclasp", 10.6), cell("haproxy", 10)))[1] == "not met"
 
 
+def test_targets_are_judged_as_printed_so_a_verdict_never_contradicts_its_number():
+    target = Ratio("egress-keepalive", "handclasp", "haproxy", 1.05)
+    assert judge(target, run_of(cell("handclasp", 10.54), cell("haproxy", 10))) == (1.05, "met")
+
+
 def test_throughput_target_wants_at_least():
     target = Ratio("egress-connect", "handclasp", "seed", 10, at_least=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import json
 import socket
 import ssl
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.integration.running import Running, write_spec
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
@@ -140,7 +140,7 @@ class Caller:
         credentials: Credentials | None = None,
         source: str | None = None,
     ) -> list[Answer]:
-        """Raw bytes over TLS, and every answer until the server closes (or half a second of silence)."""
+        """Raw bytes over TLS, and every answer until the server closes (or falls silent)."""
         with self.connect(sni, credentials, source=source) as tls:
             tls.sendall(request)
             return read_answers(tls)
@@ -181,7 +181,7 @@ def read_answers(connection: socket.socket, *, method: str = "GET") -> list[Answ
             answer.begin()
             body = answer.read()
             answers.append(Answer(answer.status, answer.getheaders(), body))
-            connection.settimeout(0.3)
+            connection.settimeout(0.15)
     return answers
 
 

@@ -3,6 +3,7 @@ their job, run by handclasp."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
@@ -83,6 +84,10 @@ class Origin(Backend):
     refuses_nameless: bool = False
     ciphers: str | None = None
 
+    async def _serve(self, ready: threading.Event) -> None:
+        await super()._serve(ready)
+        await asyncio.sleep(0.05)  # handshakes the client broke off end in callbacks of their own
+
     def _context(self) -> ssl.SSLContext | None:
         context = super()._context()
         assert context is not None
@@ -92,7 +97,7 @@ class Origin(Backend):
             refused = self.refuses_nameless and name is None
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME if refused else None
 
-        context.sni_callback = note  # type: ignore[assignment]
+        context.sni_callback = note
         if self.ciphers:
             context.maximum_version = ssl.TLSVersion.TLSv1_2
             context.set_ciphers(self.ciphers)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-FAILING = {
+FAILING: dict[str, dict[str, Any]] = {
     "name": {"verify": {"name": "other.example.com"}},
     "trust": {"trust": "others"},
     "depth": {"verify": {"name": SERVER_NAME, "depth": 1}},

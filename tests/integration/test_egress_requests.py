@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from tests.integration.upstreams import (
 )
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 

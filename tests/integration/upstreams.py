@@ -8,10 +8,11 @@ import ssl
 import threading
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from io import BufferedReader
     from pathlib import Path
 
     Where = int | str | Path
@@ -147,30 +148,26 @@ class Upstream:
             plain.close()
 
     @staticmethod
-    def _read(stream: object, connection: ssl.SSLSocket, number: int) -> Request | None:
-        line: bytes = stream.readline()  # type: ignore[attr-defined]
+    def _read(stream: BufferedReader, connection: ssl.SSLSocket, number: int) -> Request | None:
+        line: bytes = stream.readline()
         if not line:
             return None
         headers: list[tuple[str, str]] = []
-        while (header := stream.readline()) not in (b"\r\n", b""):  # type: ignore[attr-defined]
+        while (header := stream.readline()) not in (b"\r\n", b""):
             name, _, value = header.decode("latin-1").partition(":")
             headers.append((name, value.strip()))
         sizes = {name.lower(): value for name, value in headers}
         body = b""
         if "content-length" in sizes:
-            body = stream.read(int(sizes["content-length"]))  # type: ignore[attr-defined]
+            body = stream.read(int(sizes["content-length"]))
         elif sizes.get("transfer-encoding") == "chunked":
-            while size := int(stream.readline(), 16):  # type: ignore[attr-defined]
-                body += stream.read(size)  # type: ignore[attr-defined]
-                stream.readline()  # type: ignore[attr-defined]
-            stream.readline()  # type: ignore[attr-defined]
+            while size := int(stream.readline(), 16):
+                body += stream.read(size)
+                stream.readline()
+            stream.readline()
         certificate = connection.getpeercert() or {}
-        names = [
-            value
-            for rdn in certificate.get("subject", ())
-            for key, value in rdn
-            if key == "commonName"
-        ]
+        subject: Any = certificate.get("subject", ())
+        names = [value for rdn in subject for key, value in rdn if key == "commonName"]
         cipher = connection.cipher()
         return Request(
             line.decode("latin-1").rstrip("\r\n"),

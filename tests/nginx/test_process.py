@@ -231,6 +231,23 @@ def test_cancelled_start_leaves_nothing_running(here: Installation, port: int) -
     run(scenario())
 
 
+def test_ending_without_patience_has_killed_before_it_can_be_cancelled(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        for stat in orphans.members(master.record):
+            os.kill(stat.pid, signal.SIGSTOP)  # deaf to anything gentler
+        ending = asyncio.ensure_future(orphans.end_session(master.record, patience=0.0))
+        await asyncio.sleep(0)
+        ending.cancel()
+        await until(lambda: not here.left_running())
+        await master.wait()
+
+    run(scenario())
+
+
 def test_second_start_on_a_living_master_is_refused(here: Installation, port: int) -> None:
     async def scenario() -> None:
         here.write(port)
@@ -284,6 +301,21 @@ def test_request_in_flight_is_finished_by_a_graceful_end(here: Installation, por
         assert (await reader.read()).endswith(b"one")
         writer.close()
         assert not (await ending).forced
+
+    run(scenario())
+
+
+def test_master_that_does_not_answer_is_killed_with_its_workers(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        os.kill(master.pid, signal.SIGSTOP)
+        ended = await master.terminate(within=0.3)
+        assert (ended.killed_by, ended.forced) == (signal.SIGKILL, True)
+        assert str(ended) == f"nginx (pid {master.pid}) ended (killed by SIGKILL, forced)"
+        assert here.left_running() == []
 
     run(scenario())
 
@@ -511,21 +543,21 @@ def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> N
     async def scenario() -> None:
         path = here.prefix / "hop.sock"
         here.write(f"unix:{path}")
-        first = await here.start()
+        await here.start()
         assert orphans.remove_stale_sockets([path]) == ()  # it answers
-        orphans.kill_session(first.record)
+        here.kill()
         await until(lambda: not here.left_running())
         assert path.is_socket()
         with pytest.raises(FindingsError, match="port-in-use"):
             await here.start(within=0.5)
         here.conf.touch()
         stale = [path, here.prefix / "never.sock", here.conf]
-        second = await here.start(unix_listeners=stale)
+        await here.start(unix_listeners=stale)
         assert here.conf.exists()
         assert orphans.remove_stale_sockets(stale) == ()
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
-        orphans.kill_session(second.record)
+        here.kill()
         await until(lambda: not here.left_running())
         assert orphans.remove_stale_sockets(stale) == (path,)
 

@@ -18,6 +18,7 @@ from handclasp.agent import journal
 from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.control import CONTROL_SOCKET, StatusServers
+from handclasp.agent.names import names_changed, readdressed
 from handclasp.agent.notify import notify
 from handclasp.agent.prepare import Choices, Prepared, prepare
 from handclasp.agent.status import Snapshot
@@ -125,7 +126,7 @@ class Agent:
                 case "reload":
                     await self._reread()
                 case "names changed":
-                    await self._reread(because="addresses of upstreams changed")
+                    await self._follow_names()
                 case "reopen logs":
                     if self._carrier.master is not None:
                         self._carrier.master.reopen_logs()
@@ -138,30 +139,43 @@ class Agent:
 
     # -- changing
 
-    async def _reread(self, *, because: str = "reload asked") -> None:
+    async def _reread(self) -> None:
         """Reads the spec again and puts it into effect; a bad one is refused and the old one stays."""
-        notify("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
-        journal.info("spec read again", because=because)
-        try:
-            prepared = await prepare(
-                self._settings.choices, now=self._clock.now(), resolver=self._resolver
+        journal.info("spec read again", because="reload asked")
+        self._refused_change = await self._attempt(self._read_spec())
+
+    async def _read_spec(self) -> Prepared:
+        prepared = await prepare(
+            self._settings.choices, now=self._clock.now(), resolver=self._resolver
+        )
+        if Path(prepared.layout.root) != self._carrier.state.path:
+            raise EnvironmentFault(
+                "the state directory cannot change while running", hint="stop and start again"
             )
-            if Path(prepared.layout.root) != self._carrier.state.path:
-                raise EnvironmentFault(
-                    "the state directory cannot change while running", hint="stop and start again"
-                )
-            applied = await self._change(prepared)
+        return prepared
+
+    async def _follow_names(self) -> None:
+        """The spec in effect with today's addresses; the file may be in the middle of an edit."""
+        applied = self._carrier.applied
+        if applied is not None:
+            journal.info("addresses of upstreams changed")
+            await self._attempt(readdressed(applied.prepared, self._resolver))
+
+    async def _attempt(self, wanted: Coroutine[None, None, Prepared]) -> str | None:
+        """Puts it into effect, or says why not; then the old one stays."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
+        try:
+            applied = await self._change(await wanted)
         except HandclaspError as failure:
-            self._refused_change = failure.message
             journal.error("change refused, the old configuration serves on", why=str(failure))
             notify("READY=1", f"STATUS=change refused: {failure.message.splitlines()[0]}")
-            return
-        self._refused_change = None
+            return failure.message
         journal.info(
             "change in effect" if applied.changed else "nothing changed",
             generation=applied.generation,
         )
         self._announce(applied)
+        return None
 
     async def _change(self, prepared: Prepared) -> Applied:
         if self._lifecycle.state in (State.BACKOFF, State.FAILED):
@@ -242,12 +256,7 @@ class Agent:
         while True:
             await asyncio.sleep(self._settings.dns_poll_seconds)
             applied = self._carrier.applied
-            if applied is None or not applied.plan.resolved_names:
-                continue
-            names = applied.plan.resolved_names
-            seen = await self._resolver.resolve(names)
-            before = applied.prepared.addresses
-            if any(seen[name] != before.get(name, ()) for name in names):
+            if applied is not None and await names_changed(applied.prepared, self._resolver):
                 self._events.put_nowait("names changed")
 
     # -- around it

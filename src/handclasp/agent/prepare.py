@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,9 @@ class Prepared:
     layout: Layout
     addresses: Mapping[str, tuple[str, ...]]
     plan: Plan | None
-    findings: tuple[Finding, ...] = field(default_factory=tuple)
+    read_at: datetime
+    checked: tuple[Finding, ...] = ()  # those of the findings that concern the spec alone
+    findings: tuple[Finding, ...] = ()
 
     @property
     def spec(self) -> Spec:
@@ -67,7 +69,8 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
     """Read, check and plan. Raises FindingsError for a spec that cannot be understood, EnvironmentFault
     without a usable nginx; everything else that is wrong is in `findings`."""
     loaded = await asyncio.to_thread(read_spec, choices.spec)
-    findings = list(check_spec(loaded, insecure_allowed=os.environ.get(ALLOW_INSECURE) == "1"))
+    checked = tuple(check_spec(loaded, insecure_allowed=os.environ.get(ALLOW_INSECURE) == "1"))
+    findings = list(checked)
     spec = loaded.spec
     binary = locate(choices.nginx, str(spec.nginx.binary) if spec.nginx.binary else None)
     facts, material, addresses = await asyncio.gather(
@@ -96,6 +99,8 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         layout=layout,
         addresses=addresses,
         plan=plan,
+        read_at=now,
+        checked=checked,
         findings=tuple(dict.fromkeys(findings)),
     )
 

@@ -56,7 +56,8 @@ DIALECTS: dict[str, Dialect] = {
                 Field.FINGERPRINT: "X-Client-Fingerprint",
                 Field.NOT_AFTER: "X-Client-Not-After",
             },
-            others=("X-Client-DN", "X-Client-CN", "X-Client-SAN"),  # Puppet and others
+            # Puppet and others
+            others=("X-Client-DN", "X-Client-CN", "X-Client-SAN", "X-Client-Certificate"),
         ),
         Dialect(
             "x-ssl-cert",
@@ -69,7 +70,22 @@ DIALECTS: dict[str, Dialect] = {
                 Field.FINGERPRINT: "X-SSL-Client-Fingerprint",
                 Field.NOT_AFTER: "X-SSL-Client-V-End",
             },
-            others=("X-SSL-Client-Cert", "SSL-Client-Cert-Chain"),
+            others=(
+                "X-SSL-Client-Cert",
+                "X-SSL-Client-Cert-Chain",
+                "X-SSL-Client-Certificate",
+                "X-SSL-Client-Chain",
+                "X-SSL-Client-Escaped-Cert",
+                "X-SSL-Client-Issuer",
+                "X-SSL-Client-Issuer-DN",
+                "X-SSL-Client-Raw-Cert",
+                "X-SSL-Client-S-DN-CN",
+                "X-SSL-Client-Subject",
+                "X-SSL-Client-Subject-DN",
+                "X-SSL-Client-V-Remain",
+                "X-SSL-Client-V-Start",
+                "SSL-Client-Cert-Chain",
+            ),
         ),
         # RFC 9440 section 2
         Dialect("rfc9440", others=("Client-Cert", "Client-Cert-Chain")),
@@ -124,6 +140,18 @@ DIALECTS: dict[str, Dialect] = {
 
 OTHER_IDENTITY_HEADERS: tuple[str, ...] = (
     "X-Original-Client-Cert",
+    # Apache's and Tomcat's (SSLValve) names, as CGI spells them
+    "SSL-Client-Escaped-Cert",
+    "SSL-Client-I-DN",
+    "SSL-Client-S-DN",
+    "SSL-Client-S-DN-CN",
+    "SSL-Client-M-Serial",
+    "SSL-Client-Serial",
+    "SSL-Client-Fingerprint",
+    "SSL-Client-V-End",
+    "SSL-Client-V-Start",
+    "WL-Proxy-Client-Cert",  # WebLogic
+    "X-SPIFFE-ID",
     "X-Forwarded-mTLS-Client-Cert",  # Airlock
     "Cf-Client-Cert-Der-Base64",  # Cloudflare
     "CloudFront-Viewer-Cert-Serial-Number",
@@ -152,9 +180,18 @@ OTHER_IDENTITY_HEADERS: tuple[str, ...] = (
 
 FORWARDING_HEADERS: tuple[str, ...] = (
     "Forwarded",
+    "X-Forwarded-Access-Token",
+    "X-Forwarded-By",
+    "X-Forwarded-Client-IP",
+    "X-Forwarded-Email",
     "X-Forwarded-For",
+    "X-Forwarded-Groups",
     "X-Forwarded-Host",
+    "X-Forwarded-Method",
+    "X-Forwarded-Path",
+    "X-Forwarded-Preferred-Username",
     "X-Forwarded-Proto",
+    "X-Forwarded-Protocol",
     "X-Forwarded-Port",
     "X-Forwarded-Prefix",
     "X-Forwarded-Server",
@@ -163,8 +200,9 @@ FORWARDING_HEADERS: tuple[str, ...] = (
     "X-Forwarded-Uri",
     "X-Forwarded-User",
     "X-Real-IP",
-    "X-Original-URL",
+    "X-Original-Forwarded-For",
     "X-Original-Host",
+    "X-Original-URL",
     "X-Rewrite-URL",
     "Proxy",  # becomes HTTP_PROXY in CGI (httpoxy)
 )

@@ -35,7 +35,21 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long requests under way may take when stopping.",
 )
-def run(spec: Path, nginx: str | None, state_dir: Path | None, log_format: str, drain: int) -> None:
+@click.option(
+    "--names-every",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    envvar="HANDCLASP_NAMES_EVERY",
+    hidden=True,
+)
+def run(
+    spec: Path,
+    nginx: str | None,
+    state_dir: Path | None,
+    log_format: str,
+    drain: int,
+    names_every: float,
+) -> None:
     """Carry the links of a spec: start nginx, prove each listener, keep it running."""
     from handclasp.agent import journal
     from handclasp.agent.clock import SystemClock
@@ -55,9 +69,8 @@ def run(spec: Path, nginx: str | None, state_dir: Path | None, log_format: str, 
         if prepared.plan is None:
             raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
         echo_findings(prepared.findings)
-        await Agent(Settings(choices, drain_seconds=float(drain)), clock, resolver, _table).run(
-            prepared
-        )
+        settings = Settings(choices, float(drain), names_every)
+        await Agent(settings, clock, resolver, _table).run(prepared)
 
     asyncio.run(serve())
 

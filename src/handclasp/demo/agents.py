@@ -21,6 +21,7 @@ _READY_SECONDS = 30.0
 _END_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _SHOWN_LINES = 12
+_OURS = frozenset(ExitCode) - {ExitCode.OK}
 
 
 class StartFailed(HandclaspError):
@@ -113,7 +114,10 @@ class AgentProcess:
 
     def _failure(self, how: str) -> StartFailed:
         said = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        shown = "\n".join(f"  {line}" for line in said[-_SHOWN_LINES:]) or "  (it said nothing)"
+        # Warnings that came before are no reason.
+        first = next((number for number, line in enumerate(said) if "error: " in line), 0)
+        lines = said[first:][-_SHOWN_LINES:]
+        shown = "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"
         code = self._process.returncode if self._process else None
-        exit_code = ExitCode(code) if code in (1, 2, 3) else ExitCode.ENVIRONMENT
+        exit_code = ExitCode(code) if code in _OURS else ExitCode.ENVIRONMENT
         return StartFailed(f"the agent of {self.title} {how}; it said:\n{shown}", exit_code)

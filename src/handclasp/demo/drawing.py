@@ -107,7 +107,7 @@ class Page:
         drawn = [f"  {self._paint('strong', name):}{' ' * (_ROOM_FOR_NODE - len(name))}{rows[0]}"]
         drawn += [f"  {rail}{' ' * (_ROOM_FOR_NODE - 3)}{row}" for row in rows[1:]]
         if line:
-            drawn += [f"  {rail}", f"  {self._paint('faint', ' ▼ ')}"]
+            drawn += [f"  {self._paint('faint', mark)}" for mark in (line.rstrip(), " ▼")]
         return [row.rstrip() for row in drawn]
 
     # -- what must not work

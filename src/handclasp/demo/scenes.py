@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOG_SECONDS = 2.0
+_LOG_SECONDS = 1.0
 _POLL_SECONDS = 0.01
 _LOOPBACK = "127.0.0.1"
 _AGENT = ("User-Agent", "handclasp-demo")

@@ -55,7 +55,7 @@ egress:
     verify: {{name: {SERVER_NAME}}}
     identity: {CLIENT}
     trust: company
-    routes:                        # to a server that is not who it should be
+    routes:                        # to a server with another name
       - path: {IMPOSTOR_PATH}
         upstream: https://127.0.0.1:{ports.impostor}
         verify: {{name: {SERVER_NAME}}}

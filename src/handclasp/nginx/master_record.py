@@ -107,11 +107,18 @@ class MasterRecord:
         return title.startswith(TITLE.rstrip()) or self.configuration in title
 
 
+def written_pid(prefix: Path) -> int | None:
+    """What the pid file says; None also for an empty one, as `nginx -t` leaves it."""
+    try:
+        return int((prefix / PID_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def from_pid_file(prefix: Path, log_path: Path) -> MasterRecord | None:
     """A master known by its pid file alone, no record being there: its title says our prefix."""
-    try:
-        pid = int((prefix / PID_FILE).read_text())
-    except (OSError, ValueError):
+    pid = written_pid(prefix)
+    if pid is None:
         return None
     title = proc.title(pid)
     if proc.effective_uid(pid) != os.geteuid() or not title.startswith(TITLE):

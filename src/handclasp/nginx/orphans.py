@@ -56,27 +56,25 @@ async def end_orphans(prefix: Path, *, patience: float = 1.0) -> tuple[int, ...]
 
 
 async def end_session(record: MasterRecord, *, patience: float) -> tuple[int, ...]:
-    """Ends all nginx processes of the session: SIGQUIT, after ``patience`` seconds SIGKILL."""
+    """Ends all nginx processes of the session: SIGQUIT, after ``patience`` seconds SIGKILL.
+
+    Without patience SIGKILL is sent before anything is awaited, so being cancelled does not matter.
+    """
     left = members(record)
     ended = tuple(stat.pid for stat in left)
-    for number, seconds in ((signal.SIGQUIT, patience), (signal.SIGKILL, 5.0)):
+    gentle = ((signal.SIGQUIT, patience),) if patience > 0 else ()
+    for number, seconds in (*gentle, (signal.SIGKILL, 5.0)):
         for stat in left:
             send(stat, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while left:
-                    _reap(left)
+                    _reap(stat for stat in left if stat.pid != record.pid)
                     left = members(record)
                     await asyncio.sleep(_POLL_SECONDS)
         if not left:
             break
     return ended
-
-
-def kill_session(record: MasterRecord) -> None:
-    """SIGKILL to all of it, without waiting."""
-    for stat in members(record):
-        send(stat, signal.SIGKILL)
 
 
 def send(stat: proc.ProcessStat, number: signal.Signals) -> None:
@@ -102,7 +100,8 @@ def _same(stat: proc.ProcessStat) -> bool:
 
 
 def _reap(stats: Iterable[proc.ProcessStat]) -> None:
-    # Where we are process 1 of a container, orphans become our children.
+    # Where we are process 1 of a container, orphans become our children. A master is reaped by
+    # whoever started it, who wants its exit code.
     for stat in stats:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(stat.pid, os.WNOHANG)

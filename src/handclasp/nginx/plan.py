@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.backend.dialects import stripped_headers
 from handclasp.certs.checks import Role, check_identity, check_trust
-from handclasp.findings import Finding, errors_in
+from handclasp.findings import Finding, errors_in, found
 from handclasp.nginx.advisories import advisory_findings
 from handclasp.nginx.parts import Machine, Plan, Process, Upstream
 from handclasp.nginx.plan_egress import plan_egress
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from handclasp.certs.material import Material
     from handclasp.nginx.facts import Facts
     from handclasp.spec.load import LoadedSpec
+
+
+_GRPC_HEADER_NAME = 46  # characters that fit a bucket of 64 bytes beside two pointers and a length
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def make_plan(inputs: Inputs) -> PlanResult:
     )
     ingress, listeners = plan_ingress(inputs, draft)
     draft.findings.extend(_material_findings(inputs, draft))
+    draft.findings.extend(_headers_too_long(inputs, draft))
     used = _used_trust(inputs)
     findings = tuple(dict.fromkeys(draft.findings))
     if errors_in(findings):
@@ -135,6 +139,23 @@ def _configured_headers(inputs: Inputs) -> tuple[str, ...]:
         if hop := ingress.original_certificate:
             names |= {hop.to, *((hop.header,) if hop.header else ())}
     return tuple(sorted(names))
+
+
+def _headers_too_long(inputs: Inputs, draft: Draft) -> list[Finding]:
+    """nginx's gRPC module keeps headers in a hash of fixed sizes (ngx_http_grpc_module.c,
+    `hash.bucket_size = ngx_align(64, …)`), and every configured name is stripped on every link."""
+    if not any(upstream.grpc for upstream in draft.upstreams.values()):
+        return []
+    return [
+        found(
+            "nginx-feature-missing",
+            f"the header name {name} has {len(name)} characters, and a spec with gRPC links can use"
+            f" {_GRPC_HEADER_NAME} at most",
+            fix="Choose a shorter header name.",
+        )
+        for name in _configured_headers(inputs)
+        if len(name) > _GRPC_HEADER_NAME
+    ]
 
 
 def _resolver(inputs: Inputs) -> tuple[str, ...]:

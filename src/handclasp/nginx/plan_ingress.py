@@ -12,9 +12,9 @@ from handclasp.nginx.parts import (
     ForwardedHeader,
     IngressServer,
     Original,
-    TlsListener,
     UpstreamTls,
 )
+from handclasp.nginx.plan_listeners import plan_listeners
 from handclasp.nginx.plan_upstreams import (
     add_upstream,
     limit_settings,
@@ -22,12 +22,12 @@ from handclasp.nginx.plan_upstreams import (
     servers_of,
     timeout_settings,
 )
-from handclasp.nginx.tls_profiles import TlsSettings, tls_settings
+from handclasp.nginx.tls_profiles import tls_settings
 
 if TYPE_CHECKING:
+    from handclasp.nginx.parts import TlsListener
     from handclasp.nginx.plan import Draft, Inputs
     from handclasp.spec import links
-    from handclasp.spec.values import ListenAddress
 
 _SILENT_STREAM = timedelta(hours=1)
 _BODY_LIMIT = 16 * 1024 * 1024
@@ -48,7 +48,7 @@ def plan_ingress(
     """The parts of all ingress links and the addresses they share."""
     links_ = inputs.loaded.spec.ingress
     servers = tuple(_server(link, index, inputs, draft) for index, link in enumerate(links_))
-    return servers, _listeners(servers, inputs, draft)
+    return servers, plan_listeners(servers, inputs, draft)
 
 
 def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -> IngressServer:
@@ -171,54 +171,6 @@ def _original(link: links.IngressLink) -> Original | None:
         DIALECTS[hop.from_].fields[Field.CERTIFICATE] if hop.from_ else "X-Original-Client-Cert"
     )
     return Original(read=read, write=hop.to, rules=tuple(hop.trusted))
-
-
-def _listeners(
-    servers: tuple[IngressServer, ...], inputs: Inputs, draft: Draft
-) -> tuple[TlsListener, ...]:
-    by_address: dict[ListenAddress, list[IngressServer]] = {}
-    for server in servers:
-        for address in server.listen:
-            by_address.setdefault(address, []).append(server)
-    return tuple(
-        _listener(address, sharing, inputs, draft)
-        for address, sharing in sorted(by_address.items(), key=lambda item: str(item[0]))
-    )
-
-
-def _listener(
-    address: ListenAddress, sharing: list[IngressServer], inputs: Inputs, draft: Draft
-) -> TlsListener:
-    settings = {server.settings for server in sharing}
-    if len(settings) > 1 and not inputs.facts.has(Feature.PER_SERVER_PROTOCOLS):
-        names = ", ".join(server.link for server in sharing)
-        index = next(
-            position
-            for position, link in enumerate(inputs.loaded.spec.ingress)
-            if link.name == sharing[-1].link
-        )
-        draft.findings.append(
-            found(
-                "tls-policy-conflict-on-listener",
-                f"links {names} share {address} and ask for different TLS settings;"
-                f" {inputs.facts.missing(Feature.PER_SERVER_PROTOCOLS)}",
-                where=inputs.loaded.where("ingress", index, "tls"),
-            )
-        )
-    return TlsListener(
-        address=address,
-        proxy_protocol=any(server.real_ip_header == "proxy_protocol" for server in sharing),
-        http2=any(server.http2 for server in sharing) and inputs.facts.has(Feature.H2_MODULE),
-        header=max(server.limits.header for server in sharing),
-        settings=_widest(sharing),
-    )
-
-
-def _widest(sharing: list[IngressServer]) -> TlsSettings:
-    """The settings for the address: where builds take them per server, the widest protocol range."""
-    return max(
-        (server.settings for server in sharing), key=lambda one: (len(one.protocols), repr(one))
-    )
 
 
 def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -> None:

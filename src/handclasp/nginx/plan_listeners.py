@@ -16,7 +16,6 @@ from handclasp.nginx.parts import TlsListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import timedelta
 
     from handclasp.nginx.parts import IngressServer
     from handclasp.nginx.plan import Draft, Inputs
@@ -113,8 +112,10 @@ def _agree_on_sessions(
             ),
             (
                 "session_reuse",
-                "`session_reuse`, `session_lifetime` or client verification, and sessions are"
-                " kept for the whole address",
+                (
+                    "`session_reuse`, `session_lifetime` or client verification, and sessions are"
+                    " kept for the whole address"
+                ),
             ),
             inputs,
             draft,
@@ -149,9 +150,7 @@ def _must_agree(
     )
 
 
-def _session_zone(
-    address: ListenAddress, sharing: Iterable[IngressServer], inputs: Inputs
-) -> str | None:
+def _session_zone(address: ListenAddress, sharing: Iterable[IngressServer], inputs: Inputs) -> str:
     """Its name changes with the identities and trusts of the address: when one of them is replaced, the
     sessions made before are gone."""
     material = inputs.material
@@ -160,11 +159,6 @@ def _session_zone(
         identity, trust = material.identities.get(server.identity), material.trust.get(server.trust)
         parts += [
             identity.fingerprint() if identity and identity.usable else "",
-            trust.fingerprint() if trust else "",
+            trust.fingerprint() if trust and trust.usable else "",
         ]
     return f"hc_tls_{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
-
-
-def age(lifetime: timedelta) -> timedelta:
-    """Placeholder."""
-    return lifetime

@@ -20,7 +20,7 @@ from handclasp.findings import FindingsError
 from handclasp.nginx import launch, orphans
 from handclasp.nginx.log_tail import LogMark
 from handclasp.nginx.master_exit import MasterExit
-from handclasp.nginx.master_record import PID_FILE, MasterRecord, from_pid_file
+from handclasp.nginx.master_record import MasterRecord, from_pid_file, written_pid
 from handclasp.nginx.reload import ReloadOutcome, ReloadRequest, judge
 from handclasp.nginx.start_failure import start_findings
 from handclasp.nginx.workers import Worker, workers_of
@@ -90,7 +90,6 @@ class NginxMaster:
         await orphans.end_orphans(prefix)
         orphans.remove_stale_sockets(unix_listeners)
         marks = [LogMark.at_end(prefix / STDERR_LOG), LogMark.at_end(log_path)]
-        (prefix / PID_FILE).unlink(missing_ok=True)
         early = ("-e", "stderr") if early_log_option else ()
         arguments = (str(binary), *early, "-p", str(prefix), "-c", str(conf))
         child = launch.spawn(arguments, env, prefix / STDERR_LOG)
@@ -203,9 +202,9 @@ class NginxMaster:
         """Ends it gracefully (SIGQUIT) within ``within`` seconds, then with force."""
         return await self._end([(signal.SIGQUIT, within), (signal.SIGTERM, 3.0)])
 
-    async def terminate(self) -> MasterExit:
-        """Ends it at once (SIGTERM), open requests being cut, then with force."""
-        return await self._end([(signal.SIGTERM, 3.0)])
+    async def terminate(self, within: float = 3.0) -> MasterExit:
+        """Ends it at once (SIGTERM), open requests being cut, after ``within`` s with force."""
+        return await self._end([(signal.SIGTERM, within)])
 
     def close(self) -> None:
         """Stops watching and leaves nginx running."""
@@ -235,8 +234,8 @@ class NginxMaster:
         try:
             await self._ready(marks, within, workers)
         except BaseException:
-            self._kill_now()
-            await orphans.end_session(self.record, patience=0.0)  # sees it through
+            await orphans.end_session(self.record, patience=0.0)
+            await self.wait()
             raise
         # A wrapper script has become nginx by now.
         self._refresh_record()
@@ -246,7 +245,7 @@ class NginxMaster:
         while True:
             if self._exit is not None:
                 raise _start_failure(marks, self._exit.how)
-            if _written_pid(self.prefix) == self.pid and len(self.workers()) >= workers:
+            if written_pid(self.prefix) == self.pid and len(self.workers()) >= workers:
                 return
             lines = [line for mark in marks for line in mark.lines()]
             if any(_HOPELESS in line for line in lines):
@@ -277,26 +276,10 @@ class NginxMaster:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
-    def _kill_now(self) -> None:
-        """For the way out of a failed or cancelled start: nothing is awaited."""
-        orphans.kill_session(self.record)
-        if self._exit is None:
-            self._send(signal.SIGKILL)
-            self._note_exit()
-        orphans.kill_session(self.record)  # one it may have forked meanwhile
-
 
 def _start_failure(marks: Sequence[LogMark], ending: str) -> FindingsError:
     lines = [line for mark in marks for line in mark.lines()]
     return FindingsError(start_findings(lines, ending), exit_code=ExitCode.ENVIRONMENT)
-
-
-def _written_pid(prefix: Path) -> int | None:
-    # `nginx -t` leaves an empty one.
-    try:
-        return int((prefix / PID_FILE).read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _open_pidfd(pid: int) -> int:

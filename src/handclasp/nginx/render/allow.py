@@ -17,8 +17,9 @@ from handclasp.spec.values import AllowKind, AllowRule
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The rest of one attribute value: no bare separator, or an escaped pair.
-_VALUE = r"(?:[^\\,+]|\\.)*"
+# The rest of one attribute value: no bare separator, or an escaped pair. Possessive (`*+`), since there
+# is one way only to read a value: PCRE then neither tries others nor recurses for each character.
+_VALUE = r"[^\\,+]*+(?:\\.[^\\,+]*+)*+"
 _NOT_CN = rf"(?!CN=){_VALUE}"
 SUBJECT_SOURCE = "$ssl_client_verify:$ssl_client_s_dn"
 

@@ -45,7 +45,13 @@ def link_file(link: str) -> str:
 def _maps() -> list[str]:
     return [
         # Only WebSocket is upgraded: passing on any Upgrade lets h2c smuggle requests past the proxy.
-        *block("map", "$http_upgrade", "$hc_upgrade", body=['default "";', "websocket websocket;"]),
+        # HTTP/2 has no Upgrade; nginx would hand on the header all the same.
+        *block(
+            "map",
+            "$server_protocol:$http_upgrade",
+            "$hc_upgrade",
+            body=['default "";', "HTTP/1.1:websocket websocket;"],
+        ),
         *block("map", "$hc_upgrade", "$hc_connection", body=['default "";', "websocket upgrade;"]),
         # 1 for a request whose Host is not the name negotiated in the handshake. nginx lower-cases
         # $host and leaves $ssl_server_name as sent, hence the comparison without case.
@@ -55,9 +61,13 @@ def _maps() -> list[str]:
             "$hc_misdirected",
             body=["default 1;", entry(r"~*\A([^ ]+) \1\z", 0)],
         ),
-        # Host for the backend, with the port unless it is https's own.
+        # Host for the backend: the name that was compared, with the port the caller wrote. The port of
+        # the listener would be wrong wherever a load balancer or container maps another one to it.
         *block(
-            "map", "$server_port", "$hc_host", body=["default $host:$server_port;", "443 $host;"]
+            "map",
+            "$http_host",
+            "$hc_host",
+            body=["default $host;", entry(r"~(?<hc_port>:[0-9]{1,5})\z", "$host$hc_port")],
         ),
         # The peer of a unix socket has no address; nginx would say "unix:", which is none.
         *block("map", "$remote_addr", "$hc_remote", body=["default $remote_addr;", '"unix:" "";']),

@@ -15,7 +15,7 @@ from handclasp.nginx.render.servers import (
     limit_zones,
     log_format,
 )
-from handclasp.nginx.render.text import block, directive, duration, identifier, size
+from handclasp.nginx.render.text import block, directive, duration, size
 from handclasp.nginx.render.upstreams import pass_directives
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _identity(server: IngressServer, context: Context) -> list[str]:
 
 
 def _client_verification(server: IngressServer, context: Context) -> list[str]:
-    lines = [
+    return [
         directive("ssl_client_certificate", context.trust_file(server.trust, "ca.pem")),
         directive("ssl_verify_client", "optional" if server.verify == "optional" else "on"),
         directive("ssl_verify_depth", server.depth),
@@ -159,7 +159,6 @@ def _client_verification(server: IngressServer, context: Context) -> list[str]:
         directive("ssl_trusted_certificate", ""),
         directive("ssl_crl", context.trust_file(server.trust, "crl.pem") if server.crl else ""),
     ]
-    return lines
 
 
 def _sessions(listener: TlsListener) -> list[str]:

@@ -33,9 +33,7 @@ class _Refusal:
 
 
 REFUSALS = (
-    _Refusal(
-        403, 403, "not-allowed", "This client may not use this service.", _PERMISSION_DENIED
-    ),
+    _Refusal(403, 403, "not-allowed", "This client may not use this service.", _PERMISSION_DENIED),
     _Refusal(
         421,
         421,
