@@ -32,8 +32,6 @@ EDGES = {
     "handclasp.demo.servers": "the far ends: sockets and threads",
     "handclasp.demo.stage": "the temporary directory",
     "handclasp.agent.": "the long-running process: clock, sockets, signals, resolver",
-    "handclasp.demo.": "two agents, a backend and clients, started and ended",
-    "handclasp.ca.files": "writes what the private CA issued",
     "handclasp.findings.pages": "writes the generated pages",
     "handclasp.spec.read": "reads the spec file",
     "handclasp.keys.files": "reads key files and their modes, stages them",

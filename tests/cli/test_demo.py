@@ -28,7 +28,7 @@ SLUGS = (
     "server-does-not-trust-client-ca",
     "cert-expired",
     "no-certificate-for-vhost",
-    "upstream-name-mismatch",
+    "hostname-not-in-san",
     "identity-header-not-cleared",
 )
 BOUND_SECONDS = 30  # for a machine with much else to do; docs/demo.md says what it takes alone

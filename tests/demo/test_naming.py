@@ -37,7 +37,7 @@ LINE = "2026/11/24 06:46:41 [info] 14827#14827: *7 {}, client: 127.0.0.1, server
                 'upstream SSL certificate does not match "server-a.example" while SSL handshaking to'
                 " upstream"
             ),
-            "upstream-name-mismatch",
+            "hostname-not-in-san",
         ),
     ],
 )

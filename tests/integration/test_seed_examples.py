@@ -238,6 +238,17 @@ def test_every_block_has_a_section_and_every_example_is_served_and_linked() -> N
         assert f"../tests/fixtures/seed/{block.name}" in text
 
 
+def test_the_spec_in_the_readme_works_with_the_certificates_it_says(tmp_path: Path) -> None:
+    made = handclasp("init", "both", "--dev-ca", "certs", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    shown = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "handclasp.yaml").write_text(shown[0], "utf-8")
+    done = handclasp("check", "--no-nginx-test", "--state-dir", tmp_path / "state", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
 def test_every_mistake_named_is_in_the_catalogue() -> None:
     text = (ROOT / "docs" / "seed.md").read_text("utf-8")
     slugs = re.findall(r"\[`([a-z0-9-]+)`\]\(reference/findings/([a-z0-9-]+)\.md\)", text)

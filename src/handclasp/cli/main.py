@@ -91,10 +91,6 @@ def _run(arguments: list[str] | None) -> int:
     except HandclaspError as error:
         click.echo(f"error: {error}", err=True)
         return int(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
-        sys.stderr.close()
-        return int(ExitCode.OK)
     except Exception:  # noqa: BLE001  the one place where a bug becomes an exit code
         traceback.print_exc()
         click.echo("This is a bug in handclasp; please report it with the lines above.", err=True)

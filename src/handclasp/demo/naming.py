@@ -22,7 +22,7 @@ _LOGGED: tuple[tuple[re.Pattern[str], str], ...] = (
         "server-does-not-trust-client-ca",
     ),
     (re.compile(r"^handshake rejected while SSL handshaking"), "no-certificate-for-vhost"),
-    (re.compile(r"^upstream SSL certificate does not match "), "upstream-name-mismatch"),
+    (re.compile(r"^upstream SSL certificate does not match "), "hostname-not-in-san"),
 )
 _UNRECOGNISED_NAME = 112  # RFC 6066 section 3
 

@@ -64,7 +64,7 @@ TRIES: tuple[Try, ...] = (
     Try(
         title="A server that is somebody else",
         who=f"B is led to a server whose certificate, of our CA, says {IMPOSTOR_NAME}.",
-        slug="upstream-name-mismatch",
+        slug="hostname-not-in-san",
         door="B",
         path=IMPOSTOR_PATH,
     ),
