@@ -7,8 +7,9 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.integration.running import Running, write_spec
 
@@ -183,6 +184,38 @@ def read_answers(connection: socket.socket, *, method: str = "GET") -> list[Answ
             answers.append(Answer(answer.status, answer.getheaders(), body))
             connection.settimeout(0.15)
     return answers
+
+
+class FixedBackend:
+    """Answers every request with the same bytes, whatever it says, and counts them."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(5)
+                if request := connection.recv(65536):
+                    self.requests.append(request)
+                    connection.sendall(self.answer)
 
 
 @dataclass

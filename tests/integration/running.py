@@ -137,7 +137,9 @@ class Running:
         arguments: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         expect_ready: bool = True,
+        under: Sequence[str] = (),
     ) -> None:
+        """`under`: a command that ends by executing the rest of its line."""
         self.spec = spec
         self.nginx = nginx
         self.state = spec.with_suffix(".state")
@@ -146,6 +148,7 @@ class Running:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [
+                    *under,
                     *(str(COMMAND), "run", "-c", str(spec), "--nginx", str(nginx)),
                     *("--state-dir", str(self.state), "--drain", "3", *arguments),
                 ],

@@ -117,6 +117,24 @@ def test_a_good_change_takes_effect_on_hup_and_a_bad_one_is_refused(
         assert agent.master_pid == master
 
 
+def test_the_key_of_an_identity_taken_out_of_the_spec_is_removed_in_time(
+    material: Material, nginx_build: Path, port: int, spec: dict[str, Any]
+) -> None:
+    material.add("server-two", sans=[SERVER_NAME], usages=[_server_usage()])
+    path = write_spec(material.folder, f"forget-{port}", spec)
+    with Running(path, nginx_build) as agent:
+        old = agent.state / "identities" / "server-a"
+        spec["identities"] = {"server-two": material.identity("server-two")}
+        for change in range(1, 4):
+            spec["ingress"][0].update(identity="server-two", connection_age=f"{change}m")
+            write_spec(material.folder, f"forget-{port}", spec)
+            agent.reload()
+            agent.wait_for("change in effect", count=change)
+            # Workers of the generation before may still look it up.
+            assert old.exists() == (change < 3)
+        assert call(material, port) == 200
+
+
 def test_a_changed_identity_is_served_after_hup_and_a_mismatched_one_is_refused(
     material: Material, nginx_build: Path, port: int, spec: dict[str, Any]
 ) -> None:

@@ -11,6 +11,7 @@ from tests.integration.http2_client import Http2Client
 from tests.integration.ingress_stage import (
     NAMES,
     SERVER,
+    FixedBackend,
     Stage,
     link,
     ports,
@@ -41,16 +42,20 @@ def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
     with (
         Backend() as plain,
         Backend(certificate=material.pair("inner"), client_ca=folder / "ca.pem") as tls,
+        FixedBackend(
+            b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /../key.pem\r\nContent-Length: 3\r\n\r\nown"
+        ) as accel,
     ):
         inside = {"trust": "company", "identity": "svc-b", "verify": {"name": "inner.internal"}}
         links = [
             link("api", listen, f"http://127.0.0.1:{plain.port}", server_names=[SERVER]),
+            link("accel", listen, f"http://127.0.0.1:{accel.port}"),
             link("inside", listen, f"https://127.0.0.1:{tls.port}", backend_tls=inside),
         ]
         spec = spec_of(material, links, nginx={"user": "games"})
         spec["identities"]["svc-b"] = material.identity("svc-b")
         with running_stage(
-            material, nginx_build, "keys", spec, port, backends=(plain, tls)
+            material, nginx_build, "keys", spec, port, backends=(plain, tls), accel=accel
         ) as running:
             configuration = running.running.state / "generation" / "current" / "link-inside.conf"
             assert configuration.read_text().count("root ") == 2, "the lookup is not in use"
@@ -137,8 +142,8 @@ def test_the_pages_of_refused_callers_are_no_way_in(
 
 def test_a_backend_cannot_have_nginx_serve_a_file(stage: Stage) -> None:
     """X-Accel-Redirect would make nginx look below `root`."""
-    plain = stage.extra["backends"][0]
-    before = len(plain.seen)
-    answer = stage.caller.get("/accel/key.pem", credentials=stage.pair())
-    assert len(plain.seen) == before + 1
-    assert b"PRIVATE" not in answer.body
+    accel = stage.extra["accel"]
+    answer = stage.caller.get("/", sni="accel.example.com", credentials=stage.pair())
+    assert len(accel.requests) == 1
+    assert (answer.status, answer.body) == (200, b"own")
+    assert answer.value("X-Accel-Redirect") is None

@@ -62,7 +62,7 @@ class Attached(Carrier):
                 await _reload(prepared)
             raise
         switch.commit()
-        self.state.prune()
+        self.tidy()
         return self.in_effect(Applied(prepared, plan, generation, proofs))
 
     async def end(self, within: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from handclasp.agent.staging import identity_versions, nginx_environment, refusa
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
 from handclasp.findings import FindingsError
 from handclasp.nginx.features import Feature
+from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
 from handclasp.nginx.render import render
 from handclasp.nginx.state import StateDirectory
@@ -124,7 +126,7 @@ class Carrier:
             await self._back(failure)
             raise
         switch.commit()
-        self.state.prune()
+        self.tidy()
         return self.in_effect(Applied(prepared, plan, generation, proofs))
 
     async def restart(self) -> None:
@@ -140,6 +142,23 @@ class Carrier:
             ended = await self.master.quit(within)
             journal.info("nginx ended", how=ended)
         self.state.close()
+
+    def tidy(self) -> None:
+        """Removes what no kept generation uses. A generation is kept for some changes more, so nothing
+        goes that a worker of the one before may still look up."""
+        self.state.prune()
+        used: dict[str, set[str]] = {"identities": {REJECT_IDENTITY}, "trust": set()}
+        for folder in self.state.generations():
+            try:
+                plan = json.loads((folder / "plan.json").read_bytes())
+                names = {kind: {str(name) for name, _ in plan[kind]} for kind in used}
+            except (OSError, ValueError, KeyError, TypeError) as problem:
+                journal.warning("old material is kept", because=f"{folder}: {problem}")
+                return
+            for kind in used:
+                used[kind] |= names[kind]
+        for path in self.state.keep_only(identities=used["identities"], trust=used["trust"]):
+            journal.info("no longer used, removed", path=path)
 
     def leave(self) -> None:
         """Releases the state directory and leaves nginx, if one serves, to the next agent."""

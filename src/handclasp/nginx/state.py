@@ -207,6 +207,23 @@ class StateDirectory:
                 removed += versions.prune(keep, needed.get(link, set()))
         return tuple(removed)
 
+    def keep_only(self, *, identities: Collection[str], trust: Collection[str]) -> tuple[Path, ...]:
+        """Removes every identity and trust not named, keys included. Raises EnvironmentFault."""
+        with durable.reported("remove what is no longer used in", self.path):
+            gone = [
+                place
+                for kind, kept in (("identities", identities), ("trust", trust))
+                for place in directories(self.path / kind)
+                if place.name not in kept
+            ]
+            for place in gone:
+                durable.remove_tree(place)
+        return tuple(gone)
+
+    def generations(self) -> tuple[Path, ...]:
+        """Directories of the generations that are kept."""
+        return tuple(directories(self.path / "generation"))
+
     def blocked_ancestor(self) -> Path | None:
         """The first directory above that the workers' group cannot pass through, by its mode bits.
 
