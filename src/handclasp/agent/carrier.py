@@ -113,17 +113,21 @@ class Carrier:
         generation = await self.staged(prepared, plan)
         prepare_sockets(plan, prepared)
         switch = self.switch(prepared, plan, generation)
+        refused_by_nginx = False
         try:
             outcome = await master.reloaded(
                 master.reload(), _RELOAD_SECONDS, expected_workers=plan.process.workers
             )
+            refused_by_nginx = bool(outcome.lines) and not outcome.ok
             if not outcome.ok:
                 lines = "; ".join(outcome.lines) or outcome.reason
                 raise ChangeRefused(f"nginx did not take the new configuration: {lines}")  # noqa: TRY301
             proofs = await self._proofs(prepared, plan)
         except BaseException as failure:
             switch.rollback()
-            await self._back(failure)
+            # A refused configuration left nginx as it was; another reload would only cut idle clients off.
+            if not refused_by_nginx:
+                await self._back(failure)
             raise
         switch.commit()
         self.tidy()
