@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import struct
+import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
 import pytest
-from dnslib import QTYPE, RR, A, DNSRecord
-from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
 from tests.integration.running import SERVER_NAME, Material, Running, egress_spec, write_spec
 from tests.integration.upstreams import Request, Upstream, answer, ask
@@ -20,21 +23,48 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 
-class Zone(BaseResolver):  # type: ignore[misc]
-    """Answers from a dictionary that tests change; an absent name does not exist."""
+@dataclass
+class Zone:
+    """A DNS server (RFC 1035) for A records of a dictionary that tests change; an absent name does not
+    exist."""
 
-    def __init__(self) -> None:
-        self.addresses: dict[str, str] = {}
+    addresses: dict[str, str] = field(default_factory=dict)
 
-    def resolve(self, request: DNSRecord, _: object) -> DNSRecord:
-        reply = request.reply()
-        name = str(request.q.qname).rstrip(".")
-        address = self.addresses.get(name)
-        if address is None:
-            reply.header.rcode = 3  # NXDOMAIN
-        elif request.q.qtype == QTYPE.A:
-            reply.add_answer(RR(name, QTYPE.A, ttl=1, rdata=A(address)))
-        return reply
+    def __enter__(self) -> Self:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(0.1)
+        self.port: int = self._socket.getsockname()[1]
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                query, caller = self._socket.recvfrom(512)
+                self._socket.sendto(self._reply(query), caller)
+
+    def _reply(self, query: bytes) -> bytes:
+        labels, end = [], 12
+        while size := query[end]:
+            labels.append(query[end + 1 : end + 1 + size].decode())
+            end += 1 + size
+        question = query[12 : end + 5]
+        (kind,) = struct.unpack("!H", query[end + 1 : end + 3])
+        address = self.addresses.get(".".join(labels))
+        record = b""
+        if address is not None and kind == 1:  # an A record of a second, its name a pointer
+            record = struct.pack("!HHHIH", 0xC00C, 1, 1, 1, 4) + socket.inet_aton(address)
+        flags = 0x8580 | (3 if address is None else 0)
+        head = query[:2] + struct.pack("!HHHHH", flags, 1, 1 if record else 0, 0, 0)
+        return head + question + record
 
 
 def until(ready: Callable[[], bool], within: float = 10) -> None:
@@ -51,36 +81,28 @@ def says(word: str) -> Callable[[Request], bytes]:
 def test_nginx_itself_follows_dns_without_a_reload(
     material: Material, nginx_builds: dict[str, Path]
 ) -> None:
-    zone = Zone()
     server, ca = material.pair("server-a"), material.folder / "ca.pem"
-    dns = DNSServer(zone, address="127.0.0.1", port=0, logger=DNSLogger(log="-request,-reply"))
-    dns.start_thread()
-    try:
-        with (
-            Upstream(server, ca, says("one")) as one,
-            Upstream(server, ca, says("two"), host="127.0.0.2", port=one.port),
-        ):
-            folder = material.folder / "dns"
-            late = f"https://late.example.test:{one.port}"
-            spec = egress_spec(material, f"unix:{folder}/late.sock", late)
-            other = {**spec["egress"][0], "name": "other", "listen": f"unix:{folder}/other.sock"}
-            spec["egress"].append({**other, "upstream": f"https://127.0.0.1:{one.port}"})
-            port = dns.server.server_address[1]
-            spec["resolver"] = {"addresses": [f"127.0.0.1:{port}"], "valid": "1s"}
-            with Running(
-                write_spec(material.folder, "dns", spec), nginx_builds["wheel"]
-            ) as running:
-                workers = running.status()["nginx"]["workers"]
-                assert ask(folder / "late.sock").status == 502
-                assert ask(folder / "other.sock").text == "one"
-                zone.addresses["late.example.test"] = "127.0.0.1"
-                until(lambda: ask(folder / "late.sock").text == "one")
-                zone.addresses["late.example.test"] = "127.0.0.2"
-                until(lambda: ask(folder / "late.sock").text == "two")
-                status = running.status()
-                assert (status["generation"], status["nginx"]["workers"]) == (1, workers)
-    finally:
-        dns.stop()
+    with (
+        Zone() as zone,
+        Upstream(server, ca, says("one")) as one,
+        Upstream(server, ca, says("two"), host="127.0.0.2", port=one.port),
+    ):
+        folder = material.folder / "dns"
+        late = f"https://late.example.test:{one.port}"
+        spec = egress_spec(material, f"unix:{folder}/late.sock", late)
+        other = {**spec["egress"][0], "name": "other", "listen": f"unix:{folder}/other.sock"}
+        spec["egress"].append({**other, "upstream": f"https://127.0.0.1:{one.port}"})
+        spec["resolver"] = {"addresses": [f"127.0.0.1:{zone.port}"], "valid": "1s"}
+        with Running(write_spec(material.folder, "dns", spec), nginx_builds["wheel"]) as running:
+            workers = running.status()["nginx"]["workers"]
+            assert ask(folder / "late.sock").status == 502
+            assert ask(folder / "other.sock").text == "one"
+            zone.addresses["late.example.test"] = "127.0.0.1"
+            until(lambda: ask(folder / "late.sock").text == "one")
+            zone.addresses["late.example.test"] = "127.0.0.2"
+            until(lambda: ask(folder / "late.sock").text == "two")
+            status = running.status()
+            assert (status["generation"], status["nginx"]["workers"]) == (1, workers)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a hosts file of one's own takes root")

@@ -23,6 +23,7 @@ from handclasp.nginx.features import Feature
 from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
 from handclasp.nginx.render import render
+from handclasp.nginx.start_failure import bind_findings
 from handclasp.nginx.state import StateDirectory
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Carrier:
             )
             refused_by_nginx = bool(outcome.lines) and not outcome.ok
             if not outcome.ok:
+                if taken := bind_findings(outcome.lines):
+                    raise FindingsError(taken, exit_code=ExitCode.ENVIRONMENT)  # noqa: TRY301
                 lines = "; ".join(outcome.lines) or outcome.reason
                 raise ChangeRefused(f"nginx did not take the new configuration: {lines}")  # noqa: TRY301
             proofs = await self._proofs(prepared, plan)
@@ -211,7 +214,13 @@ class Carrier:
 
     async def staged(self, prepared: Prepared, plan: Plan) -> int:
         """Everything written and tested, no link moved. Raises FindingsError when nginx says no."""
-        return await asyncio.to_thread(self._stage_and_test, prepared, plan)
+        work = asyncio.ensure_future(asyncio.to_thread(self._stage_and_test, prepared, plan))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped; the state directory stays locked until it has ended.
+            await asyncio.gather(work, return_exceptions=True)
+            raise
 
     def _stage_and_test(self, prepared: Prepared, plan: Plan) -> int:
         stage(self.state, prepared, plan)

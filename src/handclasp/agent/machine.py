@@ -52,7 +52,8 @@ def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
     tried = ", ".join(name for name in candidates if name)
     raise EnvironmentFault(
         f"there is no account for nginx's workers (looked for {tried})",
-        hint="create one: useradd --system --no-create-home --shell /usr/sbin/nologin handclasp",
+        hint="create one (`useradd --system --no-create-home --shell /usr/sbin/nologin"
+        f" {wanted or DEDICATED_ACCOUNT}`), or name another one under `nginx: {{user: NAME}}`",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from handclasp.findings import found
+from handclasp.nginx.durable import reported
 from handclasp.nginx.errorlog import refusal_in
 from handclasp.nginx.features import Feature
 from handclasp.nginx.layout import REJECT_IDENTITY, Layout
@@ -91,10 +92,12 @@ def _refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Fi
         identity_pins=identity_versions(prepared, plan),
         trust_pins=dict(plan.trust),
     )
-    folder = Path(tempfile.mkdtemp(prefix=".test-", dir=state.nginx_prefix))
+    with reported("write a trial configuration in", state.nginx_prefix):
+        folder = Path(tempfile.mkdtemp(prefix=".test-", dir=state.nginx_prefix))
     try:
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        with reported("write a trial configuration in", state.nginx_prefix):
+            for name, text in files.items():
+                (folder / name).write_text(text, encoding="utf-8")
         result = NginxMaster.test(
             prepared.binary, state.nginx_prefix, folder / "nginx.conf", nginx_environment()
         )

@@ -69,6 +69,14 @@ def check(
     echo_findings(findings, to_stdout=True, least=Severity.INFO)
     errors = len(errors_in(findings))
     warnings = sum(1 for finding in findings if finding.severity is Severity.WARNING)
-    verdict = "will work" if exit_code is ExitCode.OK else "will not work"
-    click.echo(f"{spec}: {verdict}: {errors} errors, {warnings} warnings; {test}")
+    verdict = {ExitCode.OK: "will work", ExitCode.USAGE: "is not understood"}.get(
+        exit_code, "will not work"
+    )
+    click.echo(
+        f"{spec}: {verdict}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}; {test}"
+    )
     return int(exit_code)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

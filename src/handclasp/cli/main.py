@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
+import signal
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from handclasp import __version__
 from handclasp.errors import ExitCode, HandclaspError
-from handclasp.findings.model import FindingsError
+from handclasp.findings.model import FindingsError, errors_in
 
 _COMMANDS = {
     "init": "Write a commented handclasp.yaml to start from.",
@@ -71,7 +74,17 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Prints our errors as sentences; anything else is our bug and says so."""
+    # A TERM unwinds like any exit, lest a trial's temporary directory, with a key in it, stays behind.
+    signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is escaped; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(arguments))
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -86,13 +99,24 @@ def _run(arguments: list[str] | None) -> int:
     except FindingsError as error:
         from handclasp.cli.output import echo_findings
 
-        echo_findings(error.findings)
+        # What forbids going on stands alone; `check` shows the warnings too.
+        forbidding = errors_in(error.findings)
+        echo_findings(forbidding or error.findings)
         return int(error.exit_code)
     except HandclaspError as error:
         click.echo(f"error: {error}", err=True)
         return int(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            return _bug()
+        click.echo(f"error: {error.strerror}", err=True)
+        return int(ExitCode.ENVIRONMENT)
     except Exception:  # noqa: BLE001  the one place where a bug becomes an exit code
-        traceback.print_exc()
-        click.echo("This is a bug in handclasp; please report it with the lines above.", err=True)
-        return int(ExitCode.BUG)
+        return _bug()
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    click.echo("This is a bug in handclasp; please report it with the lines above.", err=True)
+    return int(ExitCode.BUG)

@@ -78,7 +78,9 @@ class FindingsError(HandclaspError):
     def __init__(self, findings: Iterable[Finding], *, exit_code: ExitCode) -> None:
         self.findings = tuple(findings)
         self.exit_code = exit_code
-        super().__init__("\n".join(finding.as_text() for finding in self.findings))
+        # The sentence says what forbids going on; the rest is for those who print the findings.
+        told = errors_in(self.findings) or self.findings
+        super().__init__("\n".join(finding.as_text() for finding in told))
 
 
 def errors_in(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -133,7 +133,10 @@ _NEED_PASSWORD = ("key-encrypted-no-passphrase", "keystore-wrong-password")
 def _with_reason(finding: Finding, reason: str) -> Finding:
     if finding.slug not in _NEED_PASSWORD:
         return finding
-    return found(finding.slug, f"{finding.seen}: {reason}", where=finding.where)
+    # What is missing is not the password but a way to it: that is what has to be mended.
+    return found(
+        "secret-unreadable", f"the password of it cannot be had: {reason}", where=finding.where
+    )
 
 
 def _missing_certificate(certificate: _File, key: _File | None) -> list[Finding]:

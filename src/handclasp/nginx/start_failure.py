@@ -39,5 +39,9 @@ def start_findings(lines: Sequence[str], ending: str) -> list[Finding]:
     """Why nginx did not come up; ``ending`` says how it ended, as `exit code 1`."""
     if known := bind_findings(lines):
         return known
-    said = "; ".join(grave(lines)[-3:]) or "; ".join(lines[-3:]) or "it logged nothing"
+    said = "; ".join(grave(lines)[-3:]) or "; ".join(lines[-3:])
+    if not said:
+        fix = "Start the program by hand, or name another with --nginx PATH or `nginx: {binary: PATH}`."
+        seen = f"nginx did not come up ({ending}) and logged nothing"
+        return [found("nginx-exited-at-once", seen, fix=fix)]
     return [found("nginx-exited-at-once", f"nginx did not come up ({ending}): {said}")]
