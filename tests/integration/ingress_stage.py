@@ -174,9 +174,11 @@ class _Unclosable:
 def read_answers(connection: socket.socket, *, method: str = "GET") -> list[Answer]:
     """Every complete answer on the connection."""
     connection.settimeout(10)
-    stream = connection.makefile("rb")
     answers: list[Answer] = []
-    with contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLError, OSError):
+    with (
+        contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLError, OSError),
+        connection.makefile("rb") as stream,
+    ):
         while stream.peek(1):
             answer = http.client.HTTPResponse(_Reader(stream), method=method)  # type: ignore[arg-type]
             answer.begin()

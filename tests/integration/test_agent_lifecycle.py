@@ -383,6 +383,16 @@ def test_the_control_socket_is_private_and_status_over_http_needs_the_spec_to_as
             assert answer.status == 200
         with urllib.request.urlopen(f"http://127.0.0.1:{status}/status.json", timeout=5) as answer:
             assert json.load(answer)["links"][0]["name"] == "api"
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            spec["status"] = {"listen": f"127.0.0.1:{holder.getsockname()[1]}"}
+            spec["ingress"][0]["clients"]["allow"] = ["cn:svc-x"]
+            write_spec(material.folder, f"status-{port}", spec)
+            agent.reload()
+            agent.wait_for("change refused")
+            assert call(material, port) == 200  # nothing of the change took effect
+        with urllib.request.urlopen(f"http://127.0.0.1:{status}/readyz", timeout=5) as answer:
+            assert answer.status == 200
+        spec["ingress"][0]["clients"]["allow"] = "any"
         del spec["status"]
         write_spec(material.folder, f"status-{port}", spec)
         agent.reload()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 
 from tests.integration.running import SERVER_NAME, Material, Running, egress_spec, write_spec
@@ -25,7 +25,7 @@ _LARGE = [
 ]
 
 
-class Service(grpc.GenericRpcHandler):
+class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Methods over plain bytes; `seen` has the metadata of every call and who called."""
 
     def __init__(self) -> None:

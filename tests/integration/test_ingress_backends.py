@@ -109,6 +109,8 @@ def stage(material: Material, nginx_build: Path, place: Path) -> Iterator[Stage]
             link("grpc-down", listen, f"grpc://127.0.0.1:{nobody}"),
             link("limited", listen, url, limits={"body": "10k", "header": "2k"}),
             link("default", listen, url),
+            link("unbuffered", listen, url, buffering=False),
+            link("narrow", listen, url, clients={"trust": "company", "allow": ["cn:nobody"]}),
             link(
                 "rated", listen, url, limits={"rate": {"requests": 1, "per": "minute", "burst": 1}}
             ),
@@ -220,7 +222,7 @@ def test_a_grpc_client_understands_why_it_failed(
 
 
 def test_the_answers_of_the_backend_pass_unchanged(stage: Stage) -> None:
-    for code in (204, 301, 403, 404, 421, 500, 502):
+    for code in (204, 301, 403, 404, 418, 421, 500, 502):
         answer = stage.caller.get(
             f"/status/{code}", sni="plain.example.com", credentials=stage.pair()
         )
@@ -282,9 +284,11 @@ def test_websocket_frames_go_both_ways(stage: Stage) -> None:
         "GET /ws HTTP/1.1\r\nHost: plain.example.com\r\nUpgrade: websocket\r\n"
         f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    with stage.caller.connect("plain.example.com", stage.pair()) as connection:
+    with (
+        stage.caller.connect("plain.example.com", stage.pair()) as connection,
+        connection.makefile("rb") as stream,
+    ):
         connection.sendall(head.encode())
-        stream = connection.makefile("rb")
         assert b" 101 " in stream.readline()
         while stream.readline().strip():
             pass
@@ -310,15 +314,63 @@ def test_a_backend_cannot_switch_to_a_protocol_nobody_asked_for(stage: Stage) ->
             connection.sendall(b"GET /smuggled HTTP/1.1\r\nHost: upgrade.example.com\r\n\r\n")
 
 
+def arrivals(stage: Stage, name: str, accept: str) -> list[float]:
+    """When each event of a stream of three arrives."""
+    head = f"GET /events/3 HTTP/1.1\r\nHost: {name}.example.com\r\nAccept: {accept}\r\n"
+    with (
+        stage.caller.connect(f"{name}.example.com", stage.pair()) as connection,
+        connection.makefile("rb") as stream,
+    ):
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        return [time.monotonic() for line in stream if line.startswith(b"data:")]
+
+
 def test_events_arrive_one_by_one(stage: Stage) -> None:
-    with stage.caller.connect("plain.example.com", stage.pair()) as connection:
-        connection.sendall(
-            b"GET /events/3 HTTP/1.1\r\nHost: plain.example.com\r\nConnection: close\r\n\r\n"
+    for name, accept in (
+        ("plain", "text/event-stream"),
+        ("plain", "application/json, Text/Event-Stream;q=0.5"),
+        ("secure", "text/event-stream"),
+        ("unbuffered", "*/*"),
+    ):
+        times = arrivals(stage, name, accept)
+        assert len(times) == 3
+        assert times[2] - times[0] > 0.25, (name, accept)
+
+
+def test_a_request_for_events_is_verified_and_told_of_like_any_other(stage: Stage) -> None:
+    """The twin location without buffering strips, sets and refuses what the first one does."""
+    wanted = ("Accept", "text/event-stream")
+    forged = [wanted, ("X-Client-Verify", "forged"), ("X-Forwarded-Client-Cert", "forged")]
+    answer = stage.caller.get(
+        "/up?a=b",
+        sni="plain.example.com",
+        credentials=stage.pair(),
+        headers=forged,
+        method="POST",
+        body=b"hello",
+    )
+    assert answer.status == 200
+    seen = stage.extra["backend"].last
+    assert (seen.method, seen.path, seen.body_size) == ("POST", "/up?a=b", 5)
+    assert seen.values("X-Client-Verify") == ["SUCCESS"]
+    assert seen.values("Host") == ["plain.example.com"]
+    assert not any("forged" in value for _, value in seen.headers)
+    before = len(stage.extra["backend"].seen)
+    for who, host, code in (
+        (None, "plain.example.com", 400),
+        ("stranger", "plain.example.com", 400),
+        ("svc-b", "unix.example.com", 421),
+        ("svc-b", "narrow.example.com", 403),
+    ):
+        credentials = stage.pair(who) if who else None
+        sni = host if code == 403 else "plain.example.com"
+        answer = stage.caller.get(
+            "/", sni=sni, host=host, credentials=credentials, headers=[wanted]
         )
-        stream = connection.makefile("rb")
-        times = [time.monotonic() for line in stream if line.startswith(b"data:")]
-    assert len(times) == 3
-    assert times[2] - times[0] > 0.25
+        assert answer.status == code
+    assert len(stage.extra["backend"].seen) == before
+    assert status(stage, "plain", "/status/418", headers=[wanted]) == 418
+    assert status(stage, "wrong-ca", headers=[wanted]) == 502
 
 
 def temporary_files(stage: Stage) -> list[Path]:
@@ -337,10 +389,8 @@ def watching_temporary_files(stage: Stage) -> Iterator[list[Path]]:
             found.extend(temporary_files(stage))
             for pid in workers(stage):
                 with contextlib.suppress(OSError):
-                    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                        target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-                        if target.startswith(temp):
-                            found.append(Path(target))
+                    links = [one.readlink() for one in Path(f"/proc/{pid}/fd").iterdir()]
+                    found.extend(link for link in links if str(link).startswith(temp))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -353,9 +403,7 @@ def watching_temporary_files(stage: Stage) -> Iterator[list[Path]]:
 
 def workers(stage: Stage) -> list[str]:
     master = stage.running.master_pid
-    path = f"/proc/{master}/task/{master}/children"
-    with open(path, encoding="ascii") as children:  # noqa: PTH123
-        return children.read().split()
+    return Path(f"/proc/{master}/task/{master}/children").read_text().split()
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
@@ -396,12 +444,12 @@ def test_64_mebibytes_come_down_to_a_slow_reader_without_touching_the_disk(stage
             f"GET /bytes/{size} HTTP/1.0\r\nHost: plain.example.com\r\n\r\n".encode()
         )
         time.sleep(0.4)  # the backend is far ahead of us meanwhile
-        stream = connection.makefile("rb")
-        while stream.readline().strip():
-            pass
         got = 0
-        while piece := stream.read(MEBIBYTE):
-            got += len(piece)
+        with connection.makefile("rb") as stream:
+            while stream.readline().strip():
+                pass
+            while piece := stream.read(MEBIBYTE):
+                got += len(piece)
     assert got == size
     assert found == []
 

@@ -189,7 +189,7 @@ def test_the_health_listener_never_reaches_the_backend(stage: Stage) -> None:
         assert (answer.status, answer.body) == (200, b"ok\n")
         assert answer.value("Server") == "nginx"
     assert plain(stage, "health", "GET /healthz HTTP/1.0\r\n\r\n").status == 200
-    for path in ("/", "/orders", "/healthz/x", "/../healthz/..", "/index.html"):
+    for path in ("/", "/orders", "/healthz/x", "/x/../healthz/..", "/index.html"):
         request = f"GET {path} HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
         assert plain(stage, "health", request).status == 404
     assert len(stage.extra["backend"].seen) == before
@@ -249,6 +249,7 @@ def test_http2_is_offered_unless_switched_off(stage: Stage) -> None:
 def test_links_of_one_address_may_differ_in_http2_only_where_the_build_can(
     material: Material, nginx_builds: dict[str, Path]
 ) -> None:
+    material.add("server-a", sans=NAMES, usages=[pki.SERVER])
     (port,) = ports(1)
     listen = f"127.0.0.1:{port}"
     links = [

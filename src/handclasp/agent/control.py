@@ -37,6 +37,7 @@ class StatusServers:
         application.router.add_get("/readyz", self._ready)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         self._public: web.BaseSite | None = None
+        self._address: ListenAddress | None = None
 
     async def start(self, control: Path) -> None:
         """Listens on the control socket, which nobody but its owner can open."""
@@ -45,9 +46,11 @@ class StatusServers:
 
     async def listen(self, address: ListenAddress | None) -> None:
         """Moves the HTTP listener to `address`. Raises EnvironmentFault when it cannot be had."""
+        if address == self._address:
+            return
         if self._public is not None:
             await self._public.stop()
-            self._public = None
+            self._public = self._address = None
         if address is None:
             return
         site: web.BaseSite
@@ -61,7 +64,7 @@ class StatusServers:
             raise EnvironmentFault(
                 f"status cannot listen on {address}: {error.strerror}"
             ) from error
-        self._public = site
+        self._public, self._address = site, address
 
     async def stop(self) -> None:
         """Closes every listener."""

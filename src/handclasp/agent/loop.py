@@ -107,7 +107,7 @@ class Agent:
         status = StatusServers(self._snapshot)
         self._status = status
         await status.start(Path(prepared.layout.run) / CONTROL_SOCKET)
-        await status.listen(prepared.spec.status.listen if prepared.spec.status else None)
+        await self._listen_for_status(prepared)
         self._watch_master()
         self._spawn(self._watch_names())
         self._on_ready(applied)
@@ -167,9 +167,10 @@ class Agent:
         try:
             applied = await self._change(await wanted)
         except HandclaspError as failure:
-            journal.error("change refused, the old configuration serves on", why=str(failure))
-            notify("READY=1", f"STATUS=change refused: {failure.message.splitlines()[0]}")
-            return failure.message
+            why = " ".join(str(failure).split())
+            journal.error("change refused, the old configuration serves on", why=why)
+            notify("READY=1", f"STATUS=change refused: {why[:200]}")
+            return why
         journal.info(
             "change in effect" if applied.changed else "nothing changed",
             generation=applied.generation,
@@ -185,16 +186,23 @@ class Agent:
             self._note(Event.MASTER_STARTED)
             self._watch_master()
         else:
+            before = self._carrier.applied
             self._note(Event.RELOAD_ASKED)
             try:
+                # Our own listener first: if it cannot be had, nothing else has changed yet.
+                await self._listen_for_status(prepared)
                 applied = await self._carrier.change(prepared)
             except HandclaspError:
                 self._note(Event.RELOAD_REFUSED)
+                if before is not None:
+                    await self._listen_for_status(before.prepared)
                 raise
             self._note(Event.RELOAD_CONFIRMED)
+        return applied
+
+    async def _listen_for_status(self, prepared: Prepared) -> None:
         if self._status is not None:
             await self._status.listen(prepared.spec.status.listen if prepared.spec.status else None)
-        return applied
 
     # -- keeping nginx alive
 

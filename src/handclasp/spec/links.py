@@ -295,8 +295,9 @@ class IngressLink(Section):
     session_lifetime: Duration = timedelta(minutes=5)
     """How long a session can be resumed, when session_reuse is on."""
     buffering: bool = True
-    """Collect answers in memory before sending them on. Chunked answers, such as event streams, pass event
-    by event all the same; false is for streams framed by Content-Length or by the end of the connection."""
+    """Collect answers in memory, and small pieces until 16 KB are together, before sending them on. A
+    request with `Accept: text/event-stream` and an answer with `X-Accel-Buffering: no` pass piece by piece
+    all the same; false does that for every answer, at the price of more work per byte."""
     pool: Pool = Field(default_factory=Pool)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     limits: Limits = Field(default_factory=Limits)

@@ -23,6 +23,9 @@ _VERSIONS = {
     TlsVersion.TLS_1_2: ssl.TLSVersion.TLSv1_2,
     TlsVersion.TLS_1_3: ssl.TLSVersion.TLSv1_3,
 }
+# SSL_OP_NO_TX_CERTIFICATE_COMPRESSION and _RX_ of openssl/ssl.h; the ssl module does not name them.
+_NO_CERTIFICATE_COMPRESSION = 1 << 32 | 1 << 33
+_COMPRESSES_CERTIFICATES = (3, 2)  # OpenSSL versions from here on may be built to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,10 @@ def build_context(settings: ContextSettings) -> ssl.SSLContext:
     Raises UsageError or EnvironmentFault for a certificate, key or bundle that cannot be loaded.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ssl.OPENSSL_VERSION_INFO >= _COMPRESSES_CERTIFICATES:
+        # Debian 13 offers zlib and zstd (RFC 8879). A compressed chain cannot be read from the
+        # messages, so whether ours was sent, and what a refused server sent, would stay unknown.
+        context.options |= _NO_CERTIFICATE_COMPRESSION
     context.check_hostname = settings.check_hostname
     if settings.trust is None:
         context.verify_mode = ssl.CERT_NONE

@@ -71,6 +71,13 @@ def _maps() -> list[str]:
         ),
         # The peer of a unix socket has no address; nginx would say "unix:", which is none.
         *block("map", "$remote_addr", "$hc_remote", body=["default $remote_addr;", '"unix:" "";']),
+        # Server-sent events, by what their clients ask for (HTML standard, 9.2.3).
+        *block(
+            "map",
+            "$http_accept",
+            "$hc_events",
+            body=['default "";', entry("~*text/event-stream", 1)],
+        ),
         *block("map", "$status", "$hc_refused", body=["default 1;", entry("~^[123]", 0)]),
         *refusal_maps(),
     ]

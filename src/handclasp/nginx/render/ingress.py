@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from handclasp.spec.values import ListenAddress
 
 
+_EVENTS = 418  # a status that nothing else here produces, to reach the twin location by
+
+
 def listeners_fragment(context: Context) -> list[str]:
     """listeners.conf: for each address a default server that knows no name.
 
@@ -183,14 +186,33 @@ def _location(server: IngressServer, context: Context) -> list[str]:
         body += block("if", "(", "$hc_misdirected", ")", body=["return 421;"])
     # `return` is safe inside `if`; in the location, so that the pages of refusals are not refused too.
     body += block("if", "(", allow_variable(server.link), "=", "0", ")", body=["return 403;"])
-    body += pass_directives(
-        upstream, context, timeouts=server.timeouts, tries=1, buffering=server.buffering
-    )
-    host = server.backend_host or "$hc_host"
-    body += location_headers(
-        kind, context, host=host, scheme="https", identity=identity, websocket=kind == "proxy"
-    )
-    return block("location", "/", body=body)
+
+    def passing(*, buffering: bool) -> list[str]:
+        return [
+            *pass_directives(
+                upstream, context, timeouts=server.timeouts, tries=1, buffering=buffering
+            ),
+            *location_headers(
+                kind,
+                context,
+                host=server.backend_host or "$hc_host",
+                scheme="https",
+                identity=identity,
+                websocket=kind == "proxy",
+            ),
+        ]
+
+    if kind == "grpc" or not server.buffering:
+        return block("location", "/", body=[*body, *passing(buffering=server.buffering)])
+    # With proxy_buffering nginx's TLS layer holds small pieces back until 16 KB have come together
+    # (ngx_ssl_send_chain heeds `flush`, not `recycled`), so those who ask for events get a twin without.
+    # Nothing else leads to the twin, and nothing leads to it before the refusals above.
+    body += block("if", "(", "$hc_events", ")", body=[f"return {_EVENTS};"])
+    return [
+        directive("error_page", _EVENTS, "=", "@hc_events"),
+        *block("location", "/", body=[*body, *passing(buffering=True)]),
+        *block("location", "@hc_events", body=passing(buffering=False)),
+    ]
 
 
 def _health_server(address: ListenAddress) -> list[str]:
@@ -220,6 +242,7 @@ def redirects_fragment(context: Context) -> list[str]:
             body=[
                 directive("listen", address, "default_server"),
                 directive("server_name", "_"),
+                directive("server_tokens", "off"),
                 directive("access_log", "off"),
                 directive("return", 421),
             ],

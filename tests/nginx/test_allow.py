@@ -1,0 +1,145 @@
+"""Patterns of allow rules against an oracle that reads the certificate instead of its text."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handclasp.certs.dn import name_text
+from handclasp.nginx.render.allow import allow_map, hop_map, rule_pattern
+from handclasp.spec.values import AllowKind, AllowRule
+from tests.nginx.configuration_tree import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The characters that mean something to DN text, to PCRE, to nginx, or to a careless reader.
+NASTY = st.text(
+    st.sampled_from(list(',+"\\<>;#= \nCN=svc-bSVÄü0*.^$(){}[]|?~\x00\u2028')), max_size=12
+)
+VALUES = st.one_of(st.just("svc-b"), st.sampled_from(["CN=svc-b", "svc-b,CN=svc-b", "a\\"]), NASTY)
+KINDS = st.sampled_from(
+    [
+        NameOID.COMMON_NAME,
+        NameOID.COMMON_NAME,
+        NameOID.ORGANIZATION_NAME,
+        NameOID.ORGANIZATIONAL_UNIT_NAME,
+        NameOID.SURNAME,
+        NameOID.EMAIL_ADDRESS,
+        x509.ObjectIdentifier("1.2.3.4"),
+    ]
+)
+Pairs = list[list[tuple[x509.ObjectIdentifier, str]]]
+SUBJECTS: st.SearchStrategy[Pairs] = st.lists(
+    st.lists(st.tuples(KINDS, VALUES), min_size=1, max_size=3, unique_by=str),
+    max_size=4,
+)
+
+
+def name(subject: Pairs) -> x509.Name:
+    with warnings.catch_warnings(action="ignore"):
+        return x509.Name(
+            [
+                x509.RelativeDistinguishedName(
+                    [x509.NameAttribute(oid, value, _validate=False) for oid, value in rdn]
+                )
+                for rdn in subject
+            ]
+        )
+
+
+def common_names(subject: Pairs) -> list[str]:
+    return [value for rdn in subject for oid, value in rdn if oid == NameOID.COMMON_NAME]
+
+
+def admits(rule: AllowRule, text: str, verdict: str = "SUCCESS") -> bool:
+    # nginx matches bytes; the text is ASCII, so `str` is the same. \z is \Z in Python.
+    return re.search(rule_pattern(rule).replace(r"\z", r"\Z"), f"{verdict}:{text}") is not None
+
+
+@given(subject=SUBJECTS, value=VALUES.filter(bool))
+def test_a_cn_rule_admits_exactly_the_subjects_whose_only_cn_is_its_value(
+    subject: Pairs, value: str
+) -> None:
+    rule = AllowRule(AllowKind.CN, value)
+    assert admits(rule, name_text(name(subject))) == (common_names(subject) == [value])
+
+
+@given(subject=SUBJECTS, place=st.integers(0, 4), value=VALUES.filter(bool))
+def test_a_cn_is_found_wherever_it_stands(subject: Pairs, place: int, value: str) -> None:
+    others = [[pair for pair in rdn if pair[0] != NameOID.COMMON_NAME] for rdn in subject]
+    whole = [rdn for rdn in others if rdn]
+    whole.insert(min(place, len(whole)), [(NameOID.COMMON_NAME, value)])
+    assert admits(AllowRule(AllowKind.CN, value), name_text(name(whole)))
+
+
+@given(subject=SUBJECTS.filter(bool), other=SUBJECTS)
+def test_a_dn_rule_admits_exactly_its_own_subject(subject: Pairs, other: Pairs) -> None:
+    text = name_text(name(subject))
+    rule = AllowRule(AllowKind.DN, text)
+    assert admits(rule, text)
+    assert admits(rule, name_text(name(other))) == (name_text(name(other)) == text)
+
+
+@given(subject=SUBJECTS, verdict=st.sampled_from(["NONE", "FAILED:SUCCESS:", "FAILED:x", ""]))
+def test_no_rule_admits_what_was_not_verified(subject: Pairs, verdict: str) -> None:
+    text = name_text(name(subject))
+    rules = [AllowRule(AllowKind.ANY, ""), AllowRule(AllowKind.CN, "svc-b")]
+    if text:
+        rules.append(AllowRule(AllowKind.DN, text))
+    assert not any(admits(rule, text, verdict) for rule in rules)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "OU=" + "\\," * 50_000 + ",CN=svc-bb",
+        ",".join(["OU=x"] * 20_000) + ",CN=svc-bb",
+        "+".join(["OU=CN"] * 20_000) + ",CN=svc-b,CN=svc-b",
+        "OU=" + "CN=svc-b" * 20_000,
+    ],
+)
+def test_no_subject_makes_a_pattern_slow(subject: str) -> None:
+    began = time.perf_counter()
+    assert not admits(AllowRule(AllowKind.CN, "svc-b"), subject)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_rule_nginx_cannot_decide_is_never_rendered() -> None:
+    for kind in set(AllowKind) - {AllowKind.ANY, AllowKind.CN, AllowKind.DN}:
+        with pytest.raises(ValueError, match="authorizer"):
+            rule_pattern(AllowRule(kind, "x"))
+
+
+def entries(lines: Sequence[str]) -> dict[str, str]:
+    (block,) = tree("\n".join(lines)).children
+    assert block.values[0] == "$ssl_client_verify:$ssl_client_s_dn"
+    return {one.name: one.values[0] for one in block.children}
+
+
+def test_the_map_denies_by_default_and_keeps_every_pattern_whole() -> None:
+    values = ['the "boss" \\', "a;b}", "$x", "ü", "a b", "'"]
+    rules = [AllowRule(AllowKind.CN, value) for value in values]
+    found = entries(allow_map("api", rules, optional=False))
+    assert found.pop("default") == "0"
+    assert found == {f"~{rule_pattern(rule)}": "1" for rule in rules}
+
+
+def test_callers_without_certificate_enter_only_where_verification_is_optional() -> None:
+    rules = [AllowRule(AllowKind.CN, "svc-b")]
+    assert "NONE:" not in entries(allow_map("api", rules, optional=False))
+    assert entries(allow_map("api", rules, optional=True))["NONE:"] == "1"
+
+
+def test_a_hop_is_believed_by_its_rule_and_nobody_else() -> None:
+    found = entries(hop_map("api", [AllowRule(AllowKind.CN, "gateway")], "X-Original-Client-Cert"))
+    assert found.pop("default") == ""
+    assert list(found.values()) == ["$http_x_original_client_cert"]
