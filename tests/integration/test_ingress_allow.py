@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -46,13 +46,13 @@ VALUES = {  # link name → value of its one cn: rule
 }
 
 
-def attribute(value: str, oid: x509.ObjectIdentifier = NameOID.COMMON_NAME, **more: object):
+def attribute(value: str, oid: x509.ObjectIdentifier = NameOID.COMMON_NAME, **more: object) -> Any:
     """Any value: those beyond X.520's lengths are what this file is about."""
     with warnings.catch_warnings(action="ignore"):
         return x509.NameAttribute(oid, value, _validate=False, **more)  # type: ignore[arg-type]
 
 
-def name(*rdns: list[x509.NameAttribute]) -> x509.Name:
+def name(*rdns: list[Any]) -> x509.Name:
     return x509.Name([x509.RelativeDistinguishedName(rdn) for rdn in rdns])
 
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 
 from tests import pki
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.integration
 MEBIBYTE = 1 << 20
 
 
-class _Echo(grpc.GenericRpcHandler):
+class _Echo(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Answers with the request, reversed, and remembers what it was told of the caller."""
 
     def __init__(self) -> None:
@@ -217,7 +217,7 @@ def test_a_grpc_client_understands_why_it_failed(
     before = len(stage.extra["echo"].metadata)
     with pytest.raises(grpc.RpcError) as caught:
         call(stage, name, who)
-    assert caught.value.code() is code  # type: ignore[attr-defined]
+    assert caught.value.code() is code
     assert len(stage.extra["echo"].metadata) == before
 
 

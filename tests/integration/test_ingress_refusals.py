@@ -45,7 +45,10 @@ CASES = pytest.mark.parametrize("case", REFUSED)
 def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
     """`log: {access: refused}`: what is logged must not depend on the form of the answer."""
     material.add("server-a", sans=NAMES, usages=[pki.SERVER])
-    old = {"not_before": pki.NOW - timedelta(days=2), "not_after": pki.NOW - timedelta(days=1)}
+    old: dict[str, Any] = {
+        "not_before": pki.NOW - timedelta(days=2),
+        "not_after": pki.NOW - timedelta(days=1),
+    }
     material.add("expired", **old)
     (port,) = ports(1)
     listen = f"127.0.0.1:{port}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import ssl
 from typing import TYPE_CHECKING
 
@@ -208,7 +210,8 @@ def test_two_hosts_are_refused(stage: Stage, hosts: tuple[str, str]) -> None:
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.0\r\n\r\n", b"GET /\r\n"])
 def test_old_requests_that_name_no_host_are_misdirected(stage: Stage, request_line: bytes) -> None:
     before = len(stage.extra["ours"].seen)
-    stage.caller.send(request_line, sni=SERVER, credentials=stage.pair())
+    with contextlib.suppress(http.client.BadStatusLine):  # HTTP/0.9 is answered without a head
+        stage.caller.send(request_line, sni=SERVER, credentials=stage.pair())
     assert len(stage.extra["ours"].seen) == before
     named = f"GET / HTTP/1.0\r\nHost: {SERVER}\r\n\r\n".encode()
     (answer,) = stage.caller.send(named, sni=SERVER, credentials=stage.pair())

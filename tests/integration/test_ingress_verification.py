@@ -54,7 +54,7 @@ def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
     (folder / "intermediate.pem").write_bytes(one.pem)
     (folder / "ca.crl").write_bytes(pki.crl(root, [revoked]))
     (folder / "one.crl").write_bytes(pki.crl(one, [revoked_below]))
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "expired": {"not_after": pki.NOW - timedelta(minutes=5)},
         "early": {"not_before": pki.NOW + timedelta(hours=1)},
         "server-only": {"usages": [pki.SERVER]},
@@ -165,7 +165,10 @@ def test_the_revoked_are_refused_where_the_link_has_a_list_and_nowhere_else(stag
 def test_check_refuses_an_expired_list_and_a_bundle_with_a_ca_that_has_none(
     stage: Stage, material: Material, nginx_build: Path
 ) -> None:
-    old = {"last_update": pki.NOW - timedelta(days=9), "next_update": pki.NOW - timedelta(days=1)}
+    old: dict[str, Any] = {
+        "last_update": pki.NOW - timedelta(days=9),
+        "next_update": pki.NOW - timedelta(days=1),
+    }
     (material.folder / "old.crl").write_bytes(pki.crl(material.ca, **old))
 
     def checked(**trust: Any) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from handclasp.findings import ENTRIES
 from handclasp.nginx.errorlog import LEVELS, LONGEST_LINE, ErrorLine, parse_line, refusal_in
+from tests.conftest import early_log
 
 RECORDS = [
     json.loads(line)
@@ -254,7 +255,7 @@ def run_nginx(binary: Path, folder: Path, body: str, *switches: str) -> list[str
         f"events {{}}\nhttp {{ access_log off; {temp}\n{body}\n}}\n"
     )
     done = subprocess.run(
-        [binary, "-e", "stderr", "-p", str(folder), "-c", str(conf), *switches],
+        [binary, *early_log(binary, "stderr"), "-p", str(folder), "-c", str(conf), *switches],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=20,

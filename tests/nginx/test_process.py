@@ -21,12 +21,15 @@ import pytest
 from handclasp.errors import EnvironmentFault, ExitCode, InternalFault
 from handclasp.findings import FindingsError
 from handclasp.nginx import orphans, proc
+from handclasp.nginx.features import Feature
 from handclasp.nginx.master_record import MasterRecord
 from handclasp.nginx.process import NginxMaster
 from tests.nginx.installation import ENV, Installation, fetch, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+
+    from handclasp.nginx.facts import Facts
 
 pytestmark = pytest.mark.integration
 
@@ -260,9 +263,15 @@ def test_second_start_on_a_living_master_is_refused(here: Installation, port: in
     run(scenario())
 
 
-def test_early_log_option_is_accepted_where_the_build_has_it(here: Installation, port: int) -> None:
+def test_early_log_option_is_accepted_where_the_build_has_it(
+    here: Installation, port: int, nginx_facts: Facts
+) -> None:
     async def scenario() -> None:
         here.write(port)
+        if not nginx_facts.has(Feature.EARLY_LOG):
+            with pytest.raises(FindingsError, match='invalid option: "e"'):
+                await here.start(early_log_option=True)
+            return
         master = await here.start(early_log_option=True)
         assert await fetch(port) == "one"
         await master.terminate()

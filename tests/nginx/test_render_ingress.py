@@ -43,7 +43,7 @@ def link_keys() -> st.SearchStrategy[dict[str, Any]]:
         lambda base: st.one_of(st.just("any"), rules).map(lambda allow: {**base, "allow": allow})
     )
     forward = st.lists(st.sampled_from(["x-client-cert", "x-ssl-cert"]), min_size=1, unique=True)
-    backend = st.sampled_from(
+    backend: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [
             {"backend": "http://127.0.0.1:8000"},
             {"backend": "http://unix:/run/app.sock"},
@@ -78,10 +78,12 @@ def rendered(links: Sequence[dict[str, Any]], build: str, **planner: Any) -> Nod
 
 def links_of(keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Links that share one address as far as they may."""
-    links = []
+    links: list[dict[str, Any]] = []
     for number, one in enumerate(keys):
-        health = {"health": {"listen": f"192.0.2.1:{8081 + number}"}} if "health" in one else {}
-        links.append(ingress(f"link-{number}", **{**one, **health}))
+        keys_ = dict(one)
+        if "health" in one:
+            keys_["health"] = {"listen": f"192.0.2.1:{8081 + number}"}
+        links.append(ingress(f"link-{number}", **keys_))
     return links
 
 
@@ -269,7 +271,7 @@ def test_cipher_suites_of_tls_1_2_may_differ_for_openssl_takes_them_from_the_lin
 def test_each_field_of_a_dialect_carries_its_variable_under_its_name() -> None:
     forward = [{"dialect": "x-client-cert", "headers": {"serial": "X-Nr"}}, "x-ssl-cert"]
     (location, _) = passing(rendered([ingress(forward=forward)], DISTRIBUTION))
-    lines = dict(location.values_of("proxy_set_header"))
+    lines = {name: value for name, value in location.values_of("proxy_set_header")}  # noqa: C416
     assert lines["X-Nr"] == "$ssl_client_serial"
     assert "X-Client-Serial" not in lines
     for field, name in DIALECTS["x-ssl-cert"].fields.items():

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import pki
+from tests.conftest import early_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,15 +229,8 @@ def nginx(binary: str, prefix: Path, http: str, *, ready_port: int) -> Iterator[
         f"events {{ worker_connections 2048; }}"
         f"http {{ access_log off; {temporary} {http} }}"
     )
-    command = [
-        binary,
-        "-p",
-        str(prefix),
-        "-e",
-        str(prefix / "error.log"),
-        "-c",
-        str(prefix / "nginx.conf"),
-    ]
+    early = early_log(Path(binary), str(prefix / "error.log"))
+    command = [binary, *early, "-p", str(prefix), "-c", str(prefix / "nginx.conf")]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         _await_port(process, ready_port, prefix / "error.log")

@@ -8,6 +8,7 @@ import pytest
 from handclasp.errors import EnvironmentFault, HandclaspError, UsageError
 from handclasp.wire.context import ContextSettings, build_context
 from handclasp.wire.offer import ClientCredential, TlsVersion, TrustAnchors
+from handclasp.wire.session import Session
 from tests import pki
 
 if TYPE_CHECKING:
@@ -40,6 +41,24 @@ def test_trust_is_the_union_of_files_and_text_and_never_the_systems_unasked(hop:
     both = TrustAnchors(files=(hop.pem("root"),), pem=hop.server.issuers[0].pem.decode())
     assert len(build(trust=both).get_ca_certs()) == 2
     assert build(trust=TrustAnchors()).get_ca_certs() == []
+
+
+def test_certificates_are_never_compressed_so_that_they_can_be_read() -> None:
+    """OpenSSL 3.2 and newer offer compress_certificate (RFC 8879, extension 27) unless told."""
+    hello = Session(build(minimum=TlsVersion.TLS_1_3), "server.example")
+    assert not hello.handshake()
+    record = hello.take_outgoing()
+    # In front: record and message headers, version, random, session id.
+    rest = record[5 + 4 + 2 + 32 :]
+    rest = rest[1 + rest[0] :]
+    rest = rest[2 + int.from_bytes(rest[:2], "big") :]  # cipher suites
+    rest = rest[1 + rest[0] + 2 :]  # compression methods, length of the extensions
+    offered = set()
+    while rest:
+        offered.add(int.from_bytes(rest[:2], "big"))
+        rest = rest[4 + int.from_bytes(rest[2:4], "big") :]
+    assert 43 in offered, "supported_versions: the walk through the hello is right"
+    assert 27 not in offered
 
 
 def test_an_encrypted_key_opens_with_its_password_and_only_with_it(tmp_path: Path) -> None:

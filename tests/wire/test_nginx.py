@@ -8,16 +8,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from handclasp.nginx.features import Feature
 from handclasp.wire.client import observe
 from handclasp.wire.observation import FailureKind, Observation, Party, Stage, Target
 from handclasp.wire.offer import ClientCredential, HttpRequest, TlsVersion, TrustAnchors
+from tests.conftest import facts_of
 from tests.wire import servers
 
 if TYPE_CHECKING:
+    from handclasp.nginx.facts import Facts
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.integration
@@ -33,6 +37,7 @@ class Ports:
     plain: int
     proxied: int
     unix: str
+    facts: Facts
 
 
 @pytest.fixture(scope="module", params=servers.NGINX_BUILDS)
@@ -42,17 +47,25 @@ def ports(
     binary = servers.nginx_binary(request.param)
     prefix = tmp_path_factory.mktemp(request.param) / "nginx"
     mutual, plain, proxied = (servers.free_port() for _ in range(3))
-    here = Ports(mutual=mutual, plain=plain, proxied=proxied, unix=f"{prefix}/s")
+    facts = facts_of(Path(binary))
+    here = Ports(mutual=mutual, plain=plain, proxied=proxied, unix=f"{prefix}/s", facts=facts)
     common = (
         f"server_name server.example; ssl_certificate {hop.pem('server')};"
         f"ssl_certificate_key {hop.key('server')}; "
         f"ssl_client_certificate {hop.pem('root')}; ssl_verify_client on; ssl_session_tickets off;"
     )
+    # Before 1.19.4 a server without a name can only hang up, once the handshake is done.
+    reject = "ssl_reject_handshake on;"
+    if not facts.has(Feature.REJECT_HANDSHAKE):
+        reject = (
+            f"ssl_certificate {hop.pem('server')}; ssl_certificate_key {hop.key('server')};"
+            "return 444;"
+        )
     http = (
         # For all: the default server's protocols are those of the whole port, and 1.22 has no
         # TLS 1.3 among its defaults.
         "ssl_protocols TLSv1.2 TLSv1.3;"
-        f"server {{ listen 127.0.0.1:{here.mutual} ssl default_server; ssl_reject_handshake on; }}"
+        f"server {{ listen 127.0.0.1:{here.mutual} ssl default_server; {reject} }}"
         f"server {{ listen 127.0.0.1:{here.mutual} ssl; listen unix:{here.unix} ssl; {common}"
         f" location / {{ return 200 ok; }} }}"
         f"server {{ listen 127.0.0.1:{here.proxied} ssl proxy_protocol; {common}"
@@ -133,9 +146,15 @@ def test_a_refused_client_gets_its_refusal_in_http(
 
 @VERSIONS
 @pytest.mark.parametrize("name", [None, "other.example"])
-def test_a_rejected_name_is_alert_112(ports: Ports, version: TlsVersion, name: str | None) -> None:
-    found = see(ports.mutual, name=name, minimum=version, maximum=version)
+def test_a_rejected_name_is_alert_112_or_an_end_without_an_answer(
+    ports: Ports, version: TlsVersion, name: str | None
+) -> None:
+    found = see(ports.mutual, name=name, minimum=version, maximum=version, request=ASK)
     assert found.failure is not None
+    if not ports.facts.has(Feature.REJECT_HANDSHAKE):
+        assert (found.failure.stage, found.failure.kind) == (Stage.ANSWER, FailureKind.CLOSED)
+        assert found.answer is None
+        return
     assert found.failure.stage is Stage.HANDSHAKE
     assert (found.failure.alert, found.failure.alert_name) == (112, "unrecognized_name")
     assert found.failure.alert_from is Party.PEER

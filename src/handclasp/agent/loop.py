@@ -115,10 +115,13 @@ class Agent:
 
     async def _stop_asked(self) -> None:
         held: list[str] = []
-        while (event := await self._events.get()) != "stop":
-            held.append(event)
-        for event in held:
-            self._events.put_nowait(event)
+        try:
+            while (event := await self._events.get()) != "stop":
+                held.append(event)
+        finally:
+            # Cancelled once everything is ready: a HUP that came meanwhile is answered then.
+            for event in held:
+                self._events.put_nowait(event)
 
     async def _serve(self) -> None:
         while True:

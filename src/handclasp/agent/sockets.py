@@ -16,6 +16,7 @@ from handclasp.findings import FindingsError, found
 
 if TYPE_CHECKING:
     from handclasp.agent.prepare import Prepared
+    from handclasp.findings import Finding
     from handclasp.nginx.parts import Plan
 
 
@@ -24,20 +25,40 @@ def prepare_sockets(plan: Plan, prepared: Prepared) -> tuple[Path, ...]:
 
     Raises FindingsError (unix-directory-world-traversable) or EnvironmentFault.
     """
+    listeners = _unix_listeners(plan, prepared)
+    for path, group, link in listeners:
+        _directory(path.parent, group, link)
+    return tuple(path for path, _, _ in listeners)
+
+
+def check_sockets(plan: Plan, prepared: Prepared) -> tuple[Finding, ...]:
+    """What `prepare_sockets` would refuse; makes nothing. Raises EnvironmentFault as it does."""
+    findings: list[Finding] = []
+    for path, group, link in _unix_listeners(plan, prepared):
+        gid = _group_id(group, link)
+        if path.parent.is_dir():
+            try:
+                _judge(path.parent, group, gid, link)
+            except FindingsError as refused:
+                findings += refused.findings
+    return tuple(findings)
+
+
+def _unix_listeners(plan: Plan, prepared: Prepared) -> list[tuple[Path, str | None, str]]:
+    """Path, group and link of each."""
     groups = {link.name: link.group for link in prepared.spec.egress}
-    sockets: list[Path] = []
-    for server in plan.egress:
-        if server.listen.path is not None:
-            path = Path(server.listen.path)
-            _directory(path.parent, groups.get(server.link), server.link)
-            sockets.append(path)
-    for ingress in plan.ingress:
-        for address in ingress.listen:
-            if address.path is not None:
-                path = Path(address.path)
-                _directory(path.parent, None, ingress.link)
-                sockets.append(path)
-    return tuple(sockets)
+    listeners: list[tuple[Path, str | None, str]] = [
+        (Path(server.listen.path), groups.get(server.link), server.link)
+        for server in plan.egress
+        if server.listen.path is not None
+    ]
+    listeners += [
+        (Path(address.path), None, ingress.link)
+        for ingress in plan.ingress
+        for address in ingress.listen
+        if address.path is not None
+    ]
+    return listeners
 
 
 def _directory(folder: Path, group: str | None, link: str) -> None:
@@ -55,6 +76,11 @@ def _directory(folder: Path, group: str | None, link: str) -> None:
             os.chown(folder, -1, gid)
         folder.chmod(0o750)
         return
+    _judge(folder, group, gid, link)
+
+
+def _judge(folder: Path, group: str | None, gid: int | None, link: str) -> None:
+    """Who else may enter a directory that was there before. Raises as `prepare_sockets` does."""
     seen = folder.stat()
     if stat.S_IMODE(seen.st_mode) & 0o007:
         raise FindingsError(

@@ -207,23 +207,6 @@ FORWARDING_HEADERS: tuple[str, ...] = (
     "Proxy",  # becomes HTTP_PROXY in CGI (httpoxy)
 )
 
-STRICT_PREFIXES: tuple[str, ...] = (
-    "x-client-cert",
-    "x-client-verify",
-    "x-ssl-",
-    "ssl-client-",
-    "client-cert",
-    "x-forwarded-client-cert",
-    "x-forwarded-tls-client-cert",
-    "x-amzn-mtls-",
-    "x-arr-clientcert",
-    "x-handclasp-",
-    "x-original-client-cert",
-    "cloudfront-viewer-cert-",
-    "cf-client-cert-",
-)
-"""What `strip: strict` answers with 400 when a name beginning so is none of the known ones."""
-
 
 def stripped_headers(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Names removed from what callers send, each in its hyphen and underscore spelling, sorted.

@@ -41,8 +41,12 @@ def check_trust(
     anchors = tuple(dict.fromkeys(trust.anchors))
     authorities = [anchor for anchor in anchors if facts.is_ca(anchor)]
     findings += _dates(trust, authorities, now=now)
+    # A leaf among CAs is useless; a bundle of nothing else lets nobody in, unless it vouches for itself.
+    useful = authorities or trust.raw is not None or any(map(self_signed, anchors))
     for anchor in anchors:
-        findings += _anchor(anchor, where=_where(trust, anchor))
+        findings += _anchor(
+            anchor, where=_where(trust, anchor), severity=None if useful else Severity.ERROR
+        )
     findings += _dangling(trust, authorities, for_clients=for_clients, depth=depth)
     if trust.crls:
         findings += _crls(trust, authorities, now=now)
@@ -64,7 +68,7 @@ def _dates(
     ]
 
 
-def _anchor(anchor: x509.Certificate, *, where: Where) -> list[Finding]:
+def _anchor(anchor: x509.Certificate, *, where: Where, severity: Severity | None) -> list[Finding]:
     findings = check_strength(anchor, where=where, what="CA")
     if facts.is_ca(anchor):
         return findings + check_authority(anchor, where=where, what="CA")
@@ -77,7 +81,7 @@ def _anchor(anchor: x509.Certificate, *, where: Where) -> list[Finding]:
         return findings + check_authority(anchor, where=where, what="CA")
     else:
         seen = f"{name} is a leaf (issued by '{issuer_text(anchor)}'), not a CA"
-    return [*findings, found("trust-contains-leaf", seen, where=where)]
+    return [*findings, found("trust-contains-leaf", seen, where=where, severity=severity)]
 
 
 def _dangling(

@@ -36,6 +36,7 @@ def check(
     from handclasp.agent.clock import SystemClock
     from handclasp.agent.prepare import Choices, prepare
     from handclasp.agent.resolve import SystemResolver
+    from handclasp.agent.sockets import check_sockets
     from handclasp.agent.staging import trial
     from handclasp.cli.output import echo_findings, echo_json, sorted_findings
     from handclasp.errors import ExitCode
@@ -52,7 +53,7 @@ def check(
         findings = list(prepared.findings)
         if prepared.plan is not None and not no_nginx_test:
             refused = trial(prepared, prepared.plan)
-            findings += refused
+            findings += (*refused, *check_sockets(prepared.plan, prepared))
             if prepared.spec.nginx.mode == "existing":
                 findings += existing_findings(prepared)
             said = "refuses" if refused else "accepts"

@@ -133,10 +133,11 @@ _NEED_PASSWORD = ("key-encrypted-no-passphrase", "keystore-wrong-password")
 def _with_reason(finding: Finding, reason: str) -> Finding:
     if finding.slug not in _NEED_PASSWORD:
         return finding
-    # What is missing is not the password but a way to it: that is what has to be mended.
-    return found(
-        "secret-unreadable", f"the password of it cannot be had: {reason}", where=finding.where
+    fix = (
+        "Write the password as the only line of the file named under `password: {file: PATH}`, or set"
+        " the variable named under `password: {env: NAME}`."
     )
+    return found(finding.slug, f"{finding.seen}: {reason}", where=finding.where, fix=fix)
 
 
 def _missing_certificate(certificate: _File, key: _File | None) -> list[Finding]:

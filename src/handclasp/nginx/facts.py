@@ -91,6 +91,7 @@ class Facts:
     default_group: str | None
     static: bool
     debug: bool
+    pcre_jit: bool
     with_compat: bool
     distribution: str | None = None
 
@@ -173,6 +174,7 @@ def parse_facts(version_output: str, *, binary: str) -> Facts:
         default_group=options.get("--group") or user,
         static="-static" in re.split(r"[\s,]+", options.get("--with-ld-opt", "")),
         debug="--with-debug" in options,
+        pcre_jit="--with-pcre-jit" in options,
         with_compat="--with-compat" in options,
         distribution=_distribution(version_output, options),
     )

@@ -12,6 +12,7 @@ from handclasp.nginx.parts import (
     ForwardedHeader,
     IngressServer,
     Original,
+    Server,
     UpstreamTls,
 )
 from handclasp.nginx.plan_listeners import plan_listeners
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from handclasp.spec import links
 
 _SILENT_STREAM = timedelta(hours=1)
+# nginx refuses an upstream without servers, and with it every other link; this one answers 502 for
+# its own link until the name resolves: nothing can listen below a device.
+_NOWHERE = Server("unix:/dev/null/unresolved")
 _BODY_LIMIT = 16 * 1024 * 1024
 VARIABLES: dict[Field, str] = {
     Field.CERTIFICATE: "$ssl_client_escaped_cert",
@@ -118,6 +122,7 @@ def _backend(
                 where=inputs.loaded.where("ingress", index, "backend"),
             )
         )
+        servers = (_NOWHERE,)
     upstream_tls = None
     host = None
     if tls is not None:
