@@ -16,8 +16,9 @@ from handclasp.nginx.features import Feature
 from handclasp.nginx.locate import read_facts
 
 if TYPE_CHECKING:
-    from handclasp.nginx.facts import Facts
     from collections.abc import Callable, Iterator
+
+    from handclasp.nginx.facts import Facts
 
 BUILDS = ("distribution", "wheel")
 

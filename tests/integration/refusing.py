@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -88,10 +89,13 @@ def checked(spec: Path, state: Path, nginx: Path | None = None) -> Refused:
 
 def exit_code(arguments: list[str]) -> int:
     """What the command would end with, run in this process."""
+    before = signal.getsignal(signal.SIGTERM)
     try:
         main(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     raise AssertionError("the entry point returned")
 
 

@@ -177,4 +177,4 @@ def test_other_failure_is_told_in_nginxs_words(line: str) -> None:
 
 def test_silent_failure_says_that_it_was_silent() -> None:
     (finding,) = start_findings([], "killed by SIGSEGV")
-    assert finding.seen == "nginx did not come up (killed by SIGSEGV): it logged nothing"
+    assert finding.seen == "nginx did not come up (killed by SIGSEGV) and logged nothing"

@@ -21,8 +21,9 @@ from tests.conftest import facts_of
 from tests.wire import servers
 
 if TYPE_CHECKING:
-    from handclasp.nginx.facts import Facts
     from collections.abc import Iterator
+
+    from handclasp.nginx.facts import Facts
 
 pytestmark = pytest.mark.integration
 VERSIONS = pytest.mark.parametrize("version", [TlsVersion.TLS_1_2, TlsVersion.TLS_1_3])

@@ -29,7 +29,8 @@ _CONNECT_SECONDS = 5.0
 class StatusServers:
     """Answers GET /status.json, /healthz (the agent lives) and /readyz (nginx serves)."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot | None]) -> None:
+        """`snapshot` gives None until something is in effect."""
         self._snapshot = snapshot
         application = web.Application()
         application.router.add_get("/status.json", self._status)
@@ -71,13 +72,17 @@ class StatusServers:
         await self._runner.cleanup()
 
     async def _status(self, _: web.Request) -> web.Response:
-        return web.json_response(self._snapshot().as_json())
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return web.Response(text="starting\n", status=503)
+        return web.json_response(snapshot.as_json())
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _ready(self, _: web.Request) -> web.Response:
-        ready = self._snapshot().ready
+        snapshot = self._snapshot()
+        ready = snapshot is not None and snapshot.ready
         return web.Response(
             text="ready\n" if ready else "not ready\n", status=200 if ready else 503
         )
@@ -119,6 +124,10 @@ async def ask_status(control: Path) -> dict[str, object]:
             f"no agent answers on {control}", hint="start one with `handclasp run`"
         ) from error
     head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 503 " in head.split(b"\r\n")[0] + b" ":
+        raise EnvironmentFault(
+            f"the agent on {control} is still starting", hint="ask again in a moment"
+        )
     if b" 200 " not in head.split(b"\r\n")[0] + b" ":
         raise EnvironmentFault(f"the agent on {control} does not answer as one")
     status: dict[str, object] = json.loads(body)

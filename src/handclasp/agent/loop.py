@@ -92,6 +92,10 @@ class Agent:
 
     async def _begin(self, prepared: Prepared) -> None:
         self._note(Event.START_ASKED)
+        # Our own listeners first: what they lack must not leave an nginx behind.
+        self._status = StatusServers(self._snapshot)
+        await self._status.start(Path(prepared.layout.run) / CONTROL_SOCKET)
+        await self._listen_for_status(prepared)
         beginning = asyncio.ensure_future(self._carrier.begin(prepared))
         # A TERM during the start ends it; nothing half-started is left behind.
         stopping = asyncio.ensure_future(self._stop_asked())
@@ -104,10 +108,6 @@ class Agent:
             raise EnvironmentFault("stopped before everything was ready")
         applied = await beginning
         self._note(Event.MASTER_STARTED)
-        status = StatusServers(self._snapshot)
-        self._status = status
-        await status.start(Path(prepared.layout.run) / CONTROL_SOCKET)
-        await self._listen_for_status(prepared)
         self._watch_master()
         self._spawn(self._watch_names())
         self._on_ready(applied)
@@ -272,9 +272,10 @@ class Agent:
 
     # -- around it
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self) -> Snapshot | None:
         applied = self._carrier.applied
-        assert applied is not None
+        if applied is None:
+            return None
         master = self._carrier.master
         workers = master.workers() if master is not None and master.running else ()
         return Snapshot(
