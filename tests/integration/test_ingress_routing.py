@@ -56,7 +56,6 @@ def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
                 listen,
                 backend,
                 server_names=["loose.example.com", "looser.example.com"],
-                host_must_match_sni=False,
             ),
             link(
                 "open",

@@ -56,7 +56,6 @@ def link_keys() -> st.SearchStrategy[dict[str, Any]]:
         {},
         optional={
             "buffering": st.booleans(),
-            "host_must_match_sni": st.booleans(),
             "rotation": st.sampled_from(["auto", "reload"]),
             "original_certificate": st.just({"trusted": ["cn:gateway"]}),
             "health": st.just({"listen": "192.0.2.1:8081"}),
@@ -124,7 +123,8 @@ def assert_safe(http: Node, links: Sequence[dict[str, Any]]) -> None:
         assert server.one("ssl_trusted_certificate") == ("",)
         assert server.one("ssl_client_certificate")[0].startswith("/state/trust/")
         assert bool(server.one("ssl_crl")[0]) == (link["clients"]["trust"] == "revoking")
-        assert_location_is_guarded(server, link)
+        rejects = all(one.all("ssl_reject_handshake") for one in default)
+        assert_location_is_guarded(server, link, nginx_compares_names=rejects)
     for server in http.all("server"):
         assert_every_request_has_a_handler(server)
         assert server.one("server_tokens") == ("off",)
@@ -141,13 +141,15 @@ def assert_safe(http: Node, links: Sequence[dict[str, Any]]) -> None:
         assert_headers(location)
 
 
-def assert_location_is_guarded(server: Node, link: dict[str, Any]) -> None:
+def assert_location_is_guarded(
+    server: Node, link: dict[str, Any], *, nginx_compares_names: bool
+) -> None:
     (root,) = [one for one in server.all("location") if one.values == ("/",)]
     guards = [one.values for one in root.all("if")]
     allow = f"$hc_allow_{link['name'].replace('-', '_')}"
     assert ("(", allow, "=", "0", ")") in guards
-    if link.get("host_must_match_sni", True):
-        assert guards[0] == ("(", "$hc_misdirected", ")")
+    compares = ("(", "$hc_misdirected", ")")
+    assert (guards[0] == compares) is not nginx_compares_names
     # Nothing leads to the backend without passing the guards: other ways in are named locations.
     assert all(one.values[0] in ("/", "@hc_events") for one in passing(server))
 

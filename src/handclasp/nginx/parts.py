@@ -192,7 +192,6 @@ class IngressServer:
     grpc: bool
     headers: tuple[ForwardedHeader, ...]
     original: Original | None
-    host_must_match_sni: bool
     http2: bool
     real_ip_header: str | None
     real_ip_from: tuple[str, ...]

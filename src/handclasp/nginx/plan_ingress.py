@@ -86,7 +86,6 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
         grpc=grpc,
         headers=_headers(link),
         original=_original(link),
-        host_must_match_sni=link.host_must_match_sni,
         http2=link.http2 or grpc,
         real_ip_header="proxy_protocol"
         if link.proxy_protocol

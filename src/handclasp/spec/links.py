@@ -275,8 +275,6 @@ class IngressLink(Section):
     ] = Field(default_factory=list)
     """Identity headers written for the backend; inbound copies of every dialect are stripped."""
     original_certificate: IngressOriginal | None = None
-    host_must_match_sni: bool = True
-    """Answer 421 when the Host header names another server than the handshake did."""
     http2: bool = True
     """Offer HTTP/2."""
     proxy_protocol: ProxyProtocol | None = None

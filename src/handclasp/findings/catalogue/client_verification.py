@@ -279,10 +279,9 @@ ENTRIES: tuple[Entry, ...] = (
         fix=(
             "Ask for the same name in TLS and in HTTP: nginx as client `proxy_ssl_server_name on;` "
             "with `proxy_ssl_name` and `proxy_set_header Host` of one value; handclasp does that "
-            "unless `host: preserve` is set. Clients of an ingress link must do the same while "
-            "`host_must_match_sni` is on. An egress link of handclasp answers 421 to a Host it was "
-            "not told of: add it to `accept_hosts`. HTTP/2 clients that reuse a connection for a "
-            "second name need a certificate per name."
+            "unless `host: preserve` is set. Clients of an ingress link must do the same. An egress "
+            "link of handclasp answers 421 to a Host it was not told of: add it to `accept_hosts`. "
+            "HTTP/2 clients that reuse a connection for a second name need a certificate per name."
         ),
         references=(
             rfc(9110, "15.5.20"),

@@ -56,7 +56,7 @@ def failure_directives(server: EgressServer) -> list[str]:
         lines: list[str] = []
         for status in (502, 503, 504):
             lines += [
-                directive("error_page", status, grpc_location(status)),
+                directive("error_page", status, "=", grpc_location(status)),
                 *grpc_answer(_UNAVAILABLE, f"upstream unavailable ({status})", status=status),
             ]
         return lines

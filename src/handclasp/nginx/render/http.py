@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from handclasp.nginx.features import Feature
 from handclasp.nginx.render.context import identity_variable
 from handclasp.nginx.render.refusals import refusal_maps
 from handclasp.nginx.render.text import block, entry
@@ -18,7 +19,7 @@ def http_fragment(context: Context) -> list[str]:
     """http.conf: for the http context of our own nginx or of an existing one."""
     plan = context.plan
     lines = ["# Written by handclasp from its spec. Changes made here are lost with the next plan."]
-    lines += _maps()
+    lines += _maps(context)
     for name in plan.lookups:
         # A map is evaluated once per handshake or request, so certificate and key come from the same
         # version even when the link moves in between (docs/decisions/0005).
@@ -42,7 +43,7 @@ def link_file(link: str) -> str:
     return f"link-{link}.conf"
 
 
-def _maps() -> list[str]:
+def _maps(context: Context) -> list[str]:
     return [
         # Only WebSocket is upgraded: passing on any Upgrade lets h2c smuggle requests past the proxy.
         # HTTP/2 has no Upgrade; nginx would hand on the header all the same.
@@ -53,14 +54,7 @@ def _maps() -> list[str]:
             body=['default "";', "HTTP/1.1:websocket websocket;"],
         ),
         *block("map", "$hc_upgrade", "$hc_connection", body=['default "";', "websocket upgrade;"]),
-        # 1 for a request whose Host is not the name negotiated in the handshake. nginx lower-cases
-        # $host and leaves $ssl_server_name as sent, hence the comparison without case.
-        *block(
-            "map",
-            "$ssl_server_name $host",
-            "$hc_misdirected",
-            body=["default 1;", entry(r"~*\A([^ ]+) \1\z", 0)],
-        ),
+        *_misdirected(context),
         # Host for the backend: the name that was compared, with the port the caller wrote. The port of
         # the listener would be wrong wherever a load balancer or container maps another one to it.
         *block(
@@ -81,3 +75,18 @@ def _maps() -> list[str]:
         *block("map", "$status", "$hc_refused", body=["default 1;", entry("~^[123]", 0)]),
         *refusal_maps(),
     ]
+
+
+def _misdirected(context: Context) -> list[str]:
+    """`$hc_misdirected`: 1 for a request whose Host is not the name negotiated in the handshake.
+
+    nginx lower-cases $host and leaves $ssl_server_name as sent, hence the comparison without case.
+    """
+    if context.facts.has(Feature.REJECT_HANDSHAKE):
+        return []  # nginx compares by itself: render.ingress
+    return block(
+        "map",
+        "$ssl_server_name $host",
+        "$hc_misdirected",
+        body=["default 1;", entry(r"~*\A([^ ]+) \1\z", 0)],
+    )

@@ -182,7 +182,10 @@ def _location(server: IngressServer, context: Context) -> list[str]:
     if server.original:
         identity.append((server.original.write, hop_variable(server.link)))
     body: list[str] = []
-    if server.host_must_match_sni and not context.facts.has(Feature.REJECT_HANDSHAKE):
+    if not context.facts.has(Feature.REJECT_HANDSHAKE):
+        # Newer builds need no help: their default server lets nobody through without a known SNI, and
+        # nginx itself answers 421 to any other Host where clients are verified
+        # (ngx_http_set_virtual_server). Here a caller without SNI got as far as this.
         body += block("if", "(", "$hc_misdirected", ")", body=["return 421;"])
     # `return` is safe inside `if`; in the location, so that the pages of refusals are not refused too.
     body += block("if", "(", allow_variable(server.link), "=", "0", ")", body=["return 403;"])

@@ -204,14 +204,6 @@ def _connection(loaded: LoadedSpec, link: IngressLink, place: Path) -> Findings:
             where=loaded.key(*place, "real_ip"),
             fix="Keep one of the two.",
         )
-    if not link.host_must_match_sni:
-        yield found(
-            "spec-without-effect",
-            "`host_must_match_sni: false` has no effect: where client certificates are verified, nginx"
-            " itself answers 421 to a Host that differs from the name in the handshake",
-            where=loaded.key(*place, "host_must_match_sni"),
-            severity=Severity.INFO,
-        )
     if "session_lifetime" in link.model_fields_set and not link.session_reuse:
         yield found(
             "spec-without-effect",
