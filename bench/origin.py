@@ -11,14 +11,15 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.configurations.nginx import TEMPORARY_FOLDERS, outer
 from bench.processes import Running, free_port, start
+from handclasp.nginx.features import Feature
+from handclasp.nginx.locate import read_facts
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench.binaries import Binary
     from bench.model import Site
 
@@ -53,7 +54,9 @@ def start_nginx(binary: Binary, folder: Path, http: str, ports: tuple[int, ...])
     path = folder / "nginx.conf"
     path.write_text(outer(str(folder), http, user=worker_user()))
     error_log = str(folder / "error.log")
-    command = [binary.path, "-e", error_log, "-p", str(folder), "-c", str(path)]
+    facts = read_facts(Path(binary.path))
+    early = ["-e", error_log] if facts.has(Feature.EARLY_LOG) else []
+    command = [binary.path, *early, "-p", str(folder), "-c", str(path)]
     return start(command, folder=folder, ports=ports)
 
 

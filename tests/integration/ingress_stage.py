@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import socket
@@ -11,6 +12,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
+
+from handclasp.nginx.features import Feature
+from tests.conftest import facts_of
 from tests.integration.running import Running, write_spec
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from handclasp.nginx.facts import Facts
     from tests.integration.running import Material
 
 SERVER = "servera.example.com"
@@ -235,6 +241,35 @@ class Stage:
 
     def pair(self, name: str = "svc-b") -> Credentials:
         return self.material.pair(name)
+
+    @property
+    def facts(self) -> Facts:
+        """What this nginx can do."""
+        return facts_of(self.running.nginx)
+
+    def ask_host(self, host: str, path: str = "/", *, sni: str = SERVER) -> Answer | None:
+        """Ask for a Host that may be nobody's here: before 1.19.4 that is an end without an answer."""
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        answers = self.caller.send(request.encode("latin-1"), sni=sni, credentials=self.pair())
+        if not answers and not self.facts.has(Feature.REJECT_HANDSHAKE):
+            return None
+        (answer,) = answers
+        return answer
+
+    def assert_unknown_name_is_rejected(self, caller: Caller, sni: str | None) -> None:
+        """In the handshake; before 1.19.4 by a certificate that names nobody and no answer."""
+        if self.facts.has(Feature.REJECT_HANDSHAKE):
+            with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+                caller.connect(sni, self.pair())
+            return
+        blind = dataclasses.replace(caller, ca=None)
+        request = f"GET / HTTP/1.1\r\nHost: {sni or 'nobody.invalid'}\r\n\r\n"
+        with blind.connect(sni, self.pair()) as tls:
+            certificate = tls.getpeercert(binary_form=True)
+            assert certificate is not None
+            assert b"rejected.invalid" in certificate
+            tls.sendall(request.encode())
+            assert read_answers(tls) == []
 
 
 def link(name: str, listen: str | list[str], backend: str, **more: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from tests import pki
+from tests.conftest import early_log
 from tests.integration.running import write_spec
 from tests.integration.servers import Backend
 
@@ -146,7 +147,7 @@ def block(name: str, changes: Mapping[str, str]) -> str:
     return text
 
 
-def installation(folder: Path, text: str, *, http_only: bool = True) -> list[str]:
+def installation(nginx: Path, folder: Path, text: str, *, http_only: bool = True) -> list[str]:
     """Arguments for an nginx whose http block holds `text` and nothing that changes its meaning."""
     (folder / "temp").mkdir(parents=True, exist_ok=True)
     temps = " ".join(f"{name}_temp_path temp/{name};" for name in _TEMPORARY)
@@ -156,13 +157,13 @@ def installation(folder: Path, text: str, *, http_only: bool = True) -> list[str
     events = "events { worker_connections 64; }"
     body = f"http {{ access_log off; {temps}\n{text}\n}}" if http_only else text
     (folder / "nginx.conf").write_text(f"{head}\n{events}\n{body}\n")
-    return ["-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
+    return ["-p", str(folder), "-c", "nginx.conf", *early_log(nginx, "error.log")]
 
 
 def nginx_test(nginx: Path, folder: Path, text: str) -> str:
     """What `nginx -t` says; empty when it accepts."""
     done = subprocess.run(
-        [str(nginx), "-t", "-q", *installation(folder, text)],
+        [str(nginx), "-t", "-q", *installation(nginx, folder, text)],
         capture_output=True,
         text=True,
         timeout=20,
@@ -176,7 +177,7 @@ class Original:
     """nginx with a block of the document."""
 
     def __init__(self, nginx: Path, folder: Path, text: str, port: int) -> None:
-        arguments = installation(folder, text)
+        arguments = installation(nginx, folder, text)
         self.folder, self.port = folder, port
         self.process = subprocess.Popen([str(nginx), *arguments], stderr=subprocess.DEVNULL)
 

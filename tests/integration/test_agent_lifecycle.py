@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -126,7 +127,7 @@ def test_the_key_of_an_identity_taken_out_of_the_spec_is_removed_in_time(
         old = agent.state / "identities" / "server-a"
         spec["identities"] = {"server-two": material.identity("server-two")}
         for change in range(1, 4):
-            spec["ingress"][0].update(identity="server-two", connection_age=f"{change}m")
+            spec["ingress"][0].update(identity="server-two", timeouts={"idle": f"{change}m"})
             write_spec(material.folder, f"forget-{port}", spec)
             agent.reload()
             agent.wait_for("change in effect", count=change)
@@ -291,6 +292,75 @@ def test_term_lets_a_request_finish_and_leaves_nothing_running(
     assert answers == [200]
     assert processes_of(agent.state) == []
     assert not (agent.state / "nginx" / "nginx.pid").exists()
+
+
+def test_a_second_term_cuts_the_draining_short(
+    material: Material, nginx_build: Path, port: int, spec: dict[str, Any]
+) -> None:
+    path = write_spec(material.folder, f"hurry-{port}", spec)
+    with Running(path, nginx_build, arguments=("--drain", "25")) as agent:
+        slow = threading.Thread(target=_ignoring_the_cut, args=(material, port))
+        slow.start()
+        time.sleep(0.5)
+        agent.process.terminate()
+        agent.wait_for("draining")
+        time.sleep(0.5)
+        assert agent.process.poll() is None
+        assert agent.status()["nginx"]["state"] == "stopping"
+        agent.process.terminate()
+        assert agent.process.wait(5) == 0
+        slow.join(10)
+    assert processes_of(agent.state) == []
+
+
+def _ignoring_the_cut(material: Material, port: int) -> None:
+    with contextlib.suppress(OSError, IndexError):
+        call(material, port, "/slow/20")
+
+
+def test_a_refused_change_while_nginx_is_down_does_not_end_the_trying(
+    material: Material, nginx_build: Path, port: int, spec: dict[str, Any]
+) -> None:
+    path = write_spec(material.folder, f"down-{port}", spec)
+    with Running(path, nginx_build) as agent:
+        assert agent.master_pid is not None
+        os.kill(agent.master_pid, signal.SIGKILL)
+        agent.wait_for("started again")
+        spec["identities"]["server-a"]["key"] = "svc-b.key"
+        write_spec(material.folder, f"down-{port}", spec)
+        agent.reload()
+        agent.wait_for("change refused")
+        agent.wait_for("nginx started", count=2)
+        deadline = time.monotonic() + 10
+        while not agent.status()["ready"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert call(material, port) == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_an_early_signal_does_not_end_what_is_starting(
+    material: Material,
+    nginx_builds: dict[str, Path],
+    port: int,
+    spec: dict[str, Any],
+    number: signal.Signals,
+) -> None:
+    slow = material.folder / f"slow-nginx-{port}"
+    real = nginx_builds["distribution"]
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" = -V ] && touch "{slow}.asked" && sleep 1\nexec "{real}" "$@"\n'
+    )
+    slow.chmod(0o755)
+    path = write_spec(material.folder, f"early-{number.name.lower()}-{port}", spec)
+    with Running(path, slow, expect_ready=False) as agent:
+        deadline = time.monotonic() + 10
+        while not Path(f"{slow}.asked").exists():  # it is reading what nginx can do
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        agent.process.send_signal(number)
+        agent.wait_for(" ready ")
+        assert call(material, port) == 200
 
 
 def test_a_taken_port_is_named_with_exit_code_3_and_nothing_is_left(

@@ -215,7 +215,10 @@ STATES: dict[str, tuple[Callable[[Path], None], str]] = {
     "other things in it": (with_other_things, "it holds 'thesis.txt'"),
     "another user's": (of_another_user, "belongs to uid 65534, not to uid 0"),
     "read-only": (mounted("-t", "tmpfs", "-o", "ro,mode=0700"), "its file system is read-only"),
-    "full": (mounted("-t", "tmpfs", "-o", "size=24k,mode=0700"), "no space is left on its file system"),
+    "full": (
+        mounted("-t", "tmpfs", "-o", "size=24k,mode=0700"),
+        "no space is left on its file system",
+    ),
     "beyond the workers' reach": (in_a_closed_folder, "cannot be entered by"),
 }
 
@@ -247,6 +250,29 @@ def test_a_state_directory_that_cannot_be_used_is_told_and_left_as_it_was(
         assert [path.name for path in state.iterdir()] == ["thesis.txt"]
     if state.is_dir():
         assert nothing_in_effect(state)
+
+
+@pytest.mark.parametrize("name", ["a$b", "a*b", "a?b", "a[b]", "a\nb"])
+def test_a_state_directory_whose_name_nginx_would_misread_is_refused(
+    name: str, spec: Path, nginx_builds: dict[str, Path]
+) -> None:
+    refused = checked(spec, spec.parent / name, nginx_builds["distribution"])
+    assert refused.code == 2
+    (error,) = refused.errors
+    assert "which nginx cannot take there" in error
+    assert not (spec.parent / name).exists()
+
+
+@needs_root
+def test_another_account_of_the_workers_can_use_what_was_written_for_the_first(
+    material: Material, port: int, nginx_build: Path
+) -> None:
+    spec = ingress_spec(material, f"127.0.0.1:{port}", "http://127.0.0.1:9")
+    for user in ("nobody", "games"):
+        path = write_spec(material.folder, f"s-{port}", {**spec, "nginx": {"user": user}})
+        with Running(path, nginx_build) as agent:
+            agent.wait_for(" ready ", count=1 if user == "nobody" else 2)
+        assert agent.process.returncode == 0
 
 
 def test_accounts_groups_and_directories_are_checked_before_the_start(
@@ -340,14 +366,26 @@ def test_blanks_and_other_alphabets_in_every_path_work_end_to_end(
     assert agent.process.returncode == 0
 
 
-@pytest.mark.parametrize("what", ["nonsense", "gone", "certificate", "port"])
+@pytest.mark.parametrize(
+    ("what", "build"),
+    [
+        ("nonsense", "distribution"),
+        ("gone", "wheel"),
+        ("certificate", "distribution"),
+        ("port", "distribution"),
+        ("port", "wheel"),
+    ],
+)
 def test_a_bad_change_is_refused_and_status_says_why_while_the_old_one_serves(
-    what: str, place: Path, nginx_build: Path, port: int
+    what: str, build: str, place: Path, nginx_builds: dict[str, Path], port: int
 ) -> None:
     material = Material(place / f"change-{what}-{port}")
     spec = ingress_spec(material, f"127.0.0.1:{port}", "http://127.0.0.1:9")
     path = write_spec(material.folder, "s", spec)
-    with Running(path, nginx_build) as agent, socket.create_server(("127.0.0.1", 0)) as holder:
+    with (
+        Running(path, nginx_builds[build]) as agent,
+        socket.create_server(("127.0.0.1", 0)) as holder,
+    ):
         taken = f"127.0.0.1:{holder.getsockname()[1]}"
         if what == "nonsense":
             path.write_text("egress: [}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handclasp.nginx.features import Feature
 from tests import pki
 from tests.integration.ingress_stage import (
     NAMES,
@@ -21,6 +22,7 @@ from tests.integration.ingress_stage import (
     running_stage,
     spec_of,
 )
+from tests.integration.old_build import pretending
 from tests.integration.running import handclasp, write_spec
 from tests.integration.servers import Backend
 from tests.openssl import needs_openssl
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from handclasp.nginx.facts import Facts
     from tests.integration.running import Material
 
 pytestmark = pytest.mark.integration
@@ -323,12 +326,13 @@ def test_links_that_verify_differently_may_not_share_a_session_store(
 
 
 def test_session_reuse_is_refused_by_builds_that_would_renew_them_for_ever(
-    material: Material, nginx_builds: dict[str, Path], free_port: Callable[[], int]
+    material: Material, nginx_build: Path, nginx_facts: Facts, free_port: Callable[[], int]
 ) -> None:
     one = link("a", f"127.0.0.1:{free_port()}", "http://127.0.0.1:1", session_reuse=True)
     path = write_spec(material.folder, "renewed", spec_of(material, [one]))
-    done = handclasp(
-        "check", "-c", path, "--nginx", nginx_builds["distribution"], cwd=material.folder
-    )
-    assert done.returncode == 1
-    assert "1.23.2" in done.stdout
+    old = pretending(nginx_build, "1.22.1", material.folder)
+    able = nginx_facts.has(Feature.TLS13_SESSION_TIMEOUT)
+    for nginx, refused in ((old, True), (nginx_build, not able)):
+        done = handclasp("check", "-c", path, "--nginx", nginx, cwd=material.folder)
+        assert done.returncode == refused, done.stdout
+        assert ("1.23.2" in done.stdout) == refused

@@ -48,6 +48,18 @@ def test_the_policy_at_the_top_and_of_a_route_is_checked_too() -> None:
     assert "routes[0].tls.groups" in found["nginx-feature-missing"]
 
 
+def test_the_age_of_pooled_connections_is_refused_where_it_would_not_hold() -> None:
+    """Without being written it is left to `keepalive_requests` there."""
+    aged = {"age": "5m"}
+    old = Planner(WITHOUT_CONF_COMMAND)
+    assert slugs(old, egress(pool={"size": 8})) == {}
+    assert slugs(old, egress(pool=aged))["nginx-feature-missing"] == "egress[0].pool.age"
+    routes = [{"path": "/x/"}, {"path": "/y/", "pool": aged}]
+    refused = slugs(old, egress(routes=routes))["nginx-feature-missing"]
+    assert refused == "egress[0].routes[1].pool.age"
+    assert slugs(Planner(DISTRIBUTION), egress(pool=aged, routes=routes)) == {}
+
+
 def test_a_route_takes_what_it_does_not_state_from_the_link_but_never_its_name() -> None:
     routes = [
         {"path": "/same/"},

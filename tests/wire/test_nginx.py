@@ -150,7 +150,8 @@ def test_a_refused_client_gets_its_refusal_in_http(
 def test_a_rejected_name_is_alert_112_or_an_end_without_an_answer(
     ports: Ports, version: TlsVersion, name: str | None
 ) -> None:
-    found = see(ports.mutual, name=name, minimum=version, maximum=version, request=ASK)
+    asking = HttpRequest(host=name or "nobody.example")
+    found = see(ports.mutual, name=name, minimum=version, maximum=version, request=asking)
     assert found.failure is not None
     if not ports.facts.has(Feature.REJECT_HANDSHAKE):
         assert (found.failure.stage, found.failure.kind) == (Stage.ANSWER, FailureKind.CLOSED)

@@ -137,11 +137,16 @@ class Carrier:
         return self.in_effect(Applied(prepared, plan, generation, proofs))
 
     async def restart(self) -> None:
-        """Starts nginx again on the generation in effect. Raises FindingsError or EnvironmentFault."""
+        """Starts nginx again on the generation in effect, and proves it. Raises with nothing running."""
         applied = self.applied
         if applied is None:
             raise InternalFault("a restart before anything was in effect")
         await self._start(applied.prepared, applied.plan)
+        try:
+            await self._proofs(applied.prepared, applied.plan)
+        except BaseException:
+            await self._end_quietly()
+            raise
 
     async def end(self, within: float) -> None:
         """Lets nginx finish what it is doing, then ends it, and releases the state directory."""

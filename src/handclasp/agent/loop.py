@@ -169,9 +169,13 @@ class Agent:
         notify("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
         try:
             applied = await self._change(await wanted)
+        except GivenUp:
+            raise
         except HandclaspError as failure:
             why = " ".join(str(failure).split())
-            journal.error("change refused, the old configuration serves on", why=why)
+            serving = self._lifecycle.state is State.SERVING
+            state = "serves on" if serving else "is what nginx will be started with again"
+            journal.error(f"change refused, the old configuration {state}", why=why)
             notify("READY=1", f"STATUS=change refused: {why[:200]}")
             return why
         journal.info(
@@ -184,8 +188,13 @@ class Agent:
     async def _change(self, prepared: Prepared) -> Applied:
         if self._lifecycle.state in (State.BACKOFF, State.FAILED):
             # nginx is down: the new configuration may be the cure, so it is started with it.
+            self._carrier.plan_of(prepared)
             self._note(Event.RELOAD_ASKED)
-            applied = await self._carrier.begin(prepared)
+            try:
+                applied = await self._carrier.begin(prepared)
+            except HandclaspError:
+                await self._act(self._note(Event.START_FAILED))
+                raise
             self._note(Event.MASTER_STARTED)
             self._watch_master()
         else:
@@ -311,9 +320,21 @@ class Agent:
             self._note(Event.STOP_ASKED)
         for task in self._tasks:
             task.cancel()
-        if self._status is not None:
-            await self._status.stop()
         if graceful:
-            await self._carrier.end(self._settings.drain_seconds)
+            await self._drain()
         else:
             self._carrier.leave()
+        if self._status is not None:
+            await self._status.stop()
+
+    async def _drain(self) -> None:
+        """Ends nginx when its requests are answered, when the time is up, or when told a second time."""
+        ending = asyncio.ensure_future(self._carrier.end(self._settings.drain_seconds))
+        hurry = asyncio.ensure_future(self._stop_asked())
+        await asyncio.wait({ending, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        master = self._carrier.master
+        if not ending.done() and master is not None and master.running:
+            journal.warning("told again to stop: requests under way are cut")
+            await master.terminate()
+        await ending

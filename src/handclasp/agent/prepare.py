@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent.machine import WorkerAccount, read_machine, worker_account
 from handclasp.certs.material import Material
+from handclasp.errors import UsageError
 from handclasp.findings import Finding, errors_in
 from handclasp.keys.load import load_identity, load_trust
 from handclasp.keys.secret import SecretSource
@@ -81,7 +82,7 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
     existing = spec.nginx.mode == "existing"
     account = None if existing else worker_account(spec.nginx.user, facts)
     machine = read_machine(account, existing=existing)
-    layout = Layout(PurePosixPath(state_directory(choices.state, loaded)))
+    layout = Layout(PurePosixPath(_spelled(state_directory(choices.state, loaded))))
     plan = None
     if errors_in(findings):
         findings += material.findings()
@@ -148,6 +149,18 @@ def named_hosts(spec: Spec) -> tuple[str, ...]:
     ]
     urls += [link.backend for link in spec.ingress]
     return tuple(sorted({url.host for url in urls if url.is_named and url.host}))
+
+
+def _spelled(state: Path) -> Path:
+    """The state directory, unless nginx would read its name as something else: as a variable, a pattern
+    of `include`, the end of a line. Raises UsageError."""
+    odd = [character for character in str(state) if character in "$*?[" or character < " "]
+    if odd:
+        raise UsageError(
+            f"the state directory's path {str(state)!r} holds {odd[0]!r}, which nginx cannot take there",
+            hint="name another one with --state-dir or `state:`",
+        )
+    return state
 
 
 def state_directory(chosen: Path | None, loaded: LoadedSpec) -> Path:

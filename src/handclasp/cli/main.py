@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -31,6 +33,16 @@ _COMMANDS = {
 
 class _Lazy(click.Group):
     """Knows the commands by name; loads `handclasp.cli.NAME:NAME` when one is wanted."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ends well when the reader of our output has gone, as `| head` does: the 1 that click would
+        end with means findings here."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still in the buffer must not fail again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return int(ExitCode.OK)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -76,6 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point. Prints our errors as sentences; anything else is our bug and says so."""
     # A TERM unwinds like any exit, lest a trial's temporary directory, with a key in it, stays behind.
     signal.signal(signal.SIGTERM, _terminated)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  ours to the end
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is escaped; it is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
@@ -109,7 +124,9 @@ def _run(arguments: list[str] | None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             return _bug()
-        click.echo(f"error: {error.strerror}", err=True)
+        click.echo(
+            f"error: cannot write {error.filename or 'the output'}: {error.strerror}", err=True
+        )
         return int(ExitCode.ENVIRONMENT)
     except Exception:  # noqa: BLE001  the one place where a bug becomes an exit code
         return _bug()

@@ -51,6 +51,11 @@ def run(
     names_every: float,
 ) -> None:
     """Carry the links of a spec: start nginx, prove each listener, keep it running."""
+    import signal
+
+    # Until the agent answers them: logrotate's USR1 or an early HUP must not end what is starting.
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     from handclasp.agent import journal
     from handclasp.agent.clock import SystemClock
     from handclasp.agent.loop import Agent, Settings

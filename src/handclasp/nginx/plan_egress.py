@@ -244,6 +244,14 @@ def _check_build(link: links.EgressLink, index: int, inputs: Inputs, draft: Draf
         needs.append((Feature.LIMIT_REQ, "limits"))
     for feature, key in needs:
         _need(feature, ("egress", index, key), inputs, draft)
+    places: list[tuple[str | int, ...]] = [
+        ("routes", position, "pool") for position in range(len(link.routes))
+    ]
+    pools = [link.pool, *(route.pool for route in link.routes)]
+    for pool, place in zip(pools, [("pool",), *places], strict=True):
+        if pool and "age" in pool.model_fields_set:
+            where = ("egress", index, *place, "age")
+            _need(Feature.UPSTREAM_KEEPALIVE_TIME, where, inputs, draft, what="age: ")
 
 
 def _check_tls(settings: _Resolved, inputs: Inputs, draft: Draft) -> None:

@@ -187,12 +187,18 @@ def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Dra
         needs.append((Feature.LIMIT_REQ, "limits"))
     if link.session_reuse and not inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT):
         needs.append((Feature.TLS13_SESSION_TIMEOUT, "session_reuse"))
-    for feature, key in needs:
-        if not inputs.facts.has(feature):
-            draft.findings.append(
-                found(
-                    "nginx-feature-missing",
-                    inputs.facts.missing(feature),
-                    where=inputs.loaded.where("ingress", index, key),
-                )
-            )
+    # What is written must be done; what is not written is done where the build can.
+    if "connection_age" in link.model_fields_set:
+        needs.append((Feature.CLIENT_KEEPALIVE_TIME, "connection_age"))
+    if "age" in link.pool.model_fields_set:
+        needs.append((Feature.UPSTREAM_KEEPALIVE_TIME, "pool"))
+    places: list[tuple[Feature, tuple[str | int, ...]]] = [
+        (feature, ("ingress", index, key)) for feature, key in needs
+    ]
+    if tls_settings(link.tls or inputs.loaded.spec.tls).suites:
+        own: tuple[str | int, ...] = ("ingress", index) if link.tls else ()
+        places.append((Feature.SSL_CONF_COMMAND, (*own, "tls", "ciphers")))
+    for feature, place in places:
+        if missing := inputs.facts.missing(feature):
+            where = inputs.loaded.where(*place)
+            draft.findings.append(found("nginx-feature-missing", missing, where=where))

@@ -110,7 +110,8 @@ class Versions:
                 f"{target} is there already with other content; versions never change"
             )
         # The account of the workers may have changed since it was written.
-        durable.mend_access(target, self.directory)
+        for folder in (target, *(target / name for name in self.empty)):
+            durable.mend_access(folder, self.directory)
         for name, path in there.items():
             durable.mend_access(path, self.file_access(name))
 

@@ -1,0 +1,44 @@
+"""What an ingress link is refused for, by what the build can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.nginx.planning import DISTRIBUTION, Planner, ingress
+
+OLD = "debian-11-1.18.0"
+
+
+def refusals(build: str, link: dict[str, Any], **top: Any) -> list[str | None]:
+    return [
+        finding.where.path
+        for finding in Planner(build).result(ingress=[link], **top).findings
+        if finding.slug == "nginx-feature-missing"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ({"connection_age": "5m"}, "ingress[0].connection_age"),
+        ({"pool": {"age": "5m"}}, "ingress[0].pool"),
+        ({"tls": {"ciphers": ["TLS_AES_128_GCM_SHA256"]}}, "ingress[0].tls.ciphers"),
+    ],
+    ids=str,
+)
+def test_what_a_build_cannot_do_is_refused_instead_of_left_out(
+    written: dict[str, Any], place: str
+) -> None:
+    assert refusals(OLD, ingress(**written)) == [place]
+    assert refusals(DISTRIBUTION, ingress(**written)) == []
+
+
+def test_what_is_not_written_is_no_reason_to_refuse() -> None:
+    assert refusals(OLD, ingress(pool={"size": 8}, tls={"protocols": ["TLSv1.2"]})) == []
+
+
+def test_the_suites_of_the_policy_at_the_top_are_checked_too() -> None:
+    suites = {"ciphers": ["TLS_AES_128_GCM_SHA256"]}
+    assert refusals(OLD, ingress(), tls=suites) == ["tls.ciphers"]
