@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.model import CommandCell
@@ -14,7 +16,6 @@ from bench.rendered import specification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from bench.binaries import Binary
     from bench.model import Site
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HANDCLASP = (sys.executable, "-m", "handclasp")
 _FIRST_PORT = 20000
+_REST_SECONDS = 4.0
 
 
 def many_links(one: dict[str, Any], count: int) -> dict[str, Any]:
@@ -55,7 +57,59 @@ def time_commands(
         arguments = [verb, "-c", str(path), "--state-dir", state]
         # check may have findings about the certificates of the benchmark, and says so with 1.
         cells.append(_timed(name, arguments, repeats, fine=(0, 1) if verb == "check" else (0,)))
+    cells += _agents(folder, one, binary, repeats)
     return tuple(cells)
+
+
+def _agents(
+    folder: Path, one: dict[str, Any], binary: Binary, repeats: int
+) -> tuple[CommandCell, ...]:
+    """`handclasp run`: how long until every listener is proven, and what the agent takes at rest."""
+    taken, memory, processor = [], [], []
+    for number in range(repeats):
+        for count in (10, 50):
+            path = folder / f"run-{count}.yaml"
+            path.write_text(json.dumps(many_links(one, count)))
+            state = folder / f"state-run-{count}-{number}"
+            begin = time.monotonic()
+            with subprocess.Popen(
+                [*_HANDCLASP, "run", "-c", path, "--state-dir", state, "--nginx", binary.path],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as agent:
+                assert agent.stderr is not None
+                ready = any(" ready " in line for line in agent.stderr)
+                seconds = time.monotonic() - begin
+                if ready and count == 10:
+                    taken.append(seconds)
+                elif ready:
+                    kib, share = _at_rest(agent.pid)
+                    memory.append(kib / 1024)
+                    processor.append(100 * share)
+                agent.terminate()
+                agent.stderr.read()
+    failed = None if taken and memory else "failed: not ready"
+    return (
+        CommandCell("handclasp run to proven ready, 10 links", tuple(taken), failed),
+        CommandCell("agent at rest, 50 links: memory", tuple(memory), failed, "MiB"),
+        CommandCell("agent at rest, 50 links: processor", tuple(processor), failed, "%"),
+    )
+
+
+def _at_rest(pid: int) -> tuple[int, float]:
+    """Resident memory in KiB, and the share of one processor, over `_REST_SECONDS`."""
+    time.sleep(1)  # what the start left to do
+    before = _processor_seconds(pid)
+    time.sleep(_REST_SECONDS)
+    share = (_processor_seconds(pid) - before) / _REST_SECONDS
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]), share
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _timed(

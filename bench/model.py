@@ -85,11 +85,12 @@ class IdleCell:
 
 @dataclass(frozen=True, slots=True)
 class CommandCell:
-    """Wall time in seconds of one command of ours, one entry per repetition."""
+    """A figure of one command of ours, seconds unless `unit` says otherwise; one entry per repetition."""
 
     name: str
     seconds: tuple[float, ...] = ()
     skipped: str | None = None
+    unit: str = "s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,8 +139,8 @@ def _commands(cells: Iterable[CommandCell]) -> str:
     rows = [
         (
             cell.name,
-            f"{median(cell.seconds):.3f}" if cell.seconds else cell.skipped or "–",
+            f"{median(cell.seconds):.3f} {cell.unit}" if cell.seconds else cell.skipped or "–",
         )
         for cell in cells
     ]
-    return "### Commands\n\n" + _table(("command", "median seconds"), rows)
+    return "### Commands\n\n" + _table(("command", "median"), rows)

@@ -72,10 +72,11 @@ class IdleRatio:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Wall time of a command of ours."""
+    """Wall time, or another figure, of a command of ours."""
 
     command: str
     limit: float
+    unit: str = "s"
 
     @property
     def scenario(self) -> str:
@@ -83,7 +84,7 @@ class Seconds:
 
     @property
     def text(self) -> str:
-        return f"{self.command} ≤ {self.limit:g} s"
+        return f"{self.command} ≤ {self.limit:g} {self.unit}"
 
     def value(self, run: Run) -> float | None:
         """Median seconds; None when not measured."""
@@ -136,6 +137,9 @@ TARGETS: tuple[Target, ...] = (
     Seconds("handclasp --version", 0.15),
     Seconds("handclasp check, 50 links", 1.0),
     Seconds("handclasp render, 1000 links", 1.0),
+    Seconds("handclasp run to proven ready, 10 links", 1.5),
+    Seconds("agent at rest, 50 links: memory", 70, "MiB"),
+    Seconds("agent at rest, 50 links: processor", 0.5, "%"),
 )
 
 

@@ -7,6 +7,11 @@ of the spec; the order is the same: stage, test, switch, reload, prove, commit o
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,10 +19,10 @@ from handclasp.agent import journal
 from handclasp.agent.carrier import Applied, Carrier, ChangeRefused
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
-from handclasp.errors import EnvironmentFault, ExitCode
-from handclasp.findings import FindingsError
+from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
+from handclasp.findings import FindingsError, Where
 from handclasp.nginx.dump import configuration_dump
-from handclasp.nginx.existing import dump_findings, include_line
+from handclasp.nginx.existing import INCLUDE_MISSING, dump_findings, include_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from handclasp.nginx.parts import Plan
 
 _COMMAND_SECONDS = 30.0
+_BACK_SECONDS = 10.0
+"""The second reload, the one that goes back, is not waited for as long: somebody waits to be told."""
 _PROOF_SECONDS = 15.0
 _PAUSE_SECONDS = 0.3
 
@@ -39,31 +46,40 @@ class Attached(Carrier):
         return await self.change(prepared)
 
     async def change(self, prepared: Prepared) -> Applied:
-        """Replaces the includes. Raises ChangeRefused or FindingsError with the old ones in place."""
+        """Replaces the includes. Raises ChangeRefused, FindingsError or EnvironmentFault.
+
+        The includes before then are in place, and nginx has been told to read them again if it may have
+        read others. Where there were none before, see `_first_time`.
+        """
         plan = self.plan_of(prepared)
+        before = self.state.current_generation()
         generation = await self.staged(prepared, plan)
         prepare_sockets(plan, prepared)
         switch = self.switch(prepared, plan, generation)
-        first = self.applied is None
+        stage = _Stage()
         try:
-            await self._test(prepared)
-            await _reload(prepared)
-            proofs = await self._proven(prepared, plan)
-        except FindingsError:
-            if first:
-                # The include has to exist before it can be included: keep it, and say what to do.
+            proofs = await self._carried_out(prepared, plan, stage)
+        except BaseException as failure:
+            if before is None and (stage.accepted or _only_the_include_lacks(failure)):
                 switch.commit()
-            else:
-                switch.rollback()
-            raise
-        except BaseException:
+                _first_time(failure, prepared)
+                raise
             switch.rollback()
-            if not first:
-                await _reload(prepared)
+            if before is not None and stage.reload_begun:
+                await _back(prepared, failure)
             raise
         switch.commit()
         self.tidy()
         return self.in_effect(Applied(prepared, plan, generation, proofs))
+
+    async def _carried_out(
+        self, prepared: Prepared, plan: Plan, stage: _Stage
+    ) -> tuple[Proof, ...]:
+        await self._test(prepared)
+        stage.accepted = True
+        stage.reload_begun = True
+        await _reload(prepared, _COMMAND_SECONDS)
+        return await self._proven(prepared, plan)
 
     async def end(self, within: float) -> None:
         """Leaves nginx and the includes as they are."""
@@ -87,8 +103,46 @@ class Attached(Carrier):
                 return proofs
             if loop.time() > deadline:
                 what = "; ".join(f"{one.link} on {one.address}: {one.seen}" for one in failed)
-                raise ChangeRefused(f"after the reload not every listener does its job: {what}")
+                raise ChangeRefused(
+                    f"after the reload not every listener does its job: {what}",
+                    hint="read the error log of that nginx: it says there what it did not take",
+                )
             await asyncio.sleep(_PAUSE_SECONDS)
+
+
+@dataclass(slots=True)
+class _Stage:
+    """How far a change has come."""
+
+    accepted: bool = False  # by nginx -T, as part of the whole configuration
+    reload_begun: bool = False  # nginx may have read the new includes
+
+
+def _only_the_include_lacks(failure: BaseException) -> bool:
+    """The include has to exist before it can be included, and nothing includes it yet."""
+    return isinstance(failure, FindingsError) and all(
+        finding.slug == INCLUDE_MISSING and finding.where == Where() for finding in failure.findings
+    )
+
+
+def _first_time(failure: BaseException, prepared: Prepared) -> None:
+    """Without includes before there is nothing to go back to, and to remove these would leave the main
+    configuration with an `include` of nothing, with which nginx cannot start. They stay, tested."""
+    journal.warning("includes kept", at=http_fragment(prepared).parent)
+    if not isinstance(failure, FindingsError) and isinstance(failure, HandclaspError):
+        kept = (
+            f"the includes are tested and stay in {http_fragment(prepared).parent}, so nginx can start"
+            " with them; when the cause is mended, start again"
+        )
+        failure.hint = f"{failure.hint}; {kept}" if failure.hint else kept
+
+
+async def _back(prepared: Prepared, failure: BaseException) -> None:
+    """nginx is told to read the includes from before, whatever it had taken."""
+    try:
+        await _reload(prepared, _BACK_SECONDS)
+    except EnvironmentFault as second:
+        journal.error("going back failed too", first=failure, then=second)
 
 
 def existing_findings(prepared: Prepared) -> Sequence[Finding]:
@@ -107,30 +161,42 @@ def http_fragment(prepared: Prepared) -> PurePosixPath:
     return prepared.layout.generations / "current" / "http.conf"
 
 
-async def _reload(prepared: Prepared) -> None:
+async def _reload(prepared: Prepared, seconds: float) -> None:
+    """Runs the reload command. Raises EnvironmentFault; no process of its group outlives that."""
     command = prepared.spec.nginx.reload
     assert command is not None  # spec.check
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(_COMMAND_SECONDS):
-            output, _ = await process.communicate()
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot run the reload command {command[0]}: {error.strerror}"
-        ) from error
-    except TimeoutError as error:
-        process.kill()
-        raise EnvironmentFault(
-            f"the reload command did not end in {_COMMAND_SECONDS:g} s"
-        ) from error
+    # A file, not a pipe: a process the command leaves behind may hold its output open for ever.
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot run the reload command {command[0]}: {error.strerror}",
+                hint="correct `reload:` in the spec",
+            ) from error
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+        except TimeoutError as error:
+            raise EnvironmentFault(f"the reload command did not end in {seconds:g} s") from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()[-500:]
     if process.returncode != 0:
-        said = output.decode(errors="replace").strip()[-500:]
-        raise EnvironmentFault(f"the reload command failed ({process.returncode}): {said}")
+        raise EnvironmentFault(
+            f"the reload command failed ({process.returncode}): {said or 'it said nothing'}",
+            hint="is that nginx running? Try the command by hand",
+        )
     journal.info("existing nginx reloaded", command=" ".join(command))
 
 

@@ -21,6 +21,7 @@ from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, Interna
 from handclasp.findings import FindingsError
 from handclasp.nginx.features import Feature
 from handclasp.nginx.layout import REJECT_IDENTITY
+from handclasp.nginx.orphans import remove_stale_sockets
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
 from handclasp.nginx.render import render
 from handclasp.nginx.start_failure import bind_findings
@@ -112,7 +113,8 @@ class Carrier:
             generation = self.state.current_generation() or 0
             return self.in_effect(Applied(prepared, plan, generation, proofs, changed=False))
         generation = await self.staged(prepared, plan)
-        prepare_sockets(plan, prepared)
+        # Of those new in this plan; what nginx listens on answers and stays.
+        remove_stale_sockets(prepare_sockets(plan, prepared))
         switch = self.switch(prepared, plan, generation)
         refused_by_nginx = False
         try:

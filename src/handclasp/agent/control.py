@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 CONTROL_SOCKET = "control.sock"
 _CONNECT_SECONDS = 5.0
+_SHORTER = (
+    "name a state directory with a shorter path (--state-dir): a socket's has 107 bytes at most"
+)
 
 
 class StatusServers:
@@ -63,7 +66,7 @@ class StatusServers:
             await site.start()
         except OSError as error:
             raise EnvironmentFault(
-                f"status cannot listen on {address}: {error.strerror}"
+                f"status cannot listen on {address}: {error.strerror or error}"
             ) from error
         self._public, self._address = site, address
 
@@ -98,7 +101,9 @@ def _private_socket(path: Path) -> socket.socket:
     except OSError as error:
         listener.close()
         raise EnvironmentFault(
-            f"cannot make the control socket {path}: {error.strerror}"
+            f"cannot make the control socket {path}: {error.strerror or error}",
+            # The one reason without a number: Python looks at the length before the system does.
+            hint=_SHORTER if error.errno is None else None,
         ) from error
     finally:
         os.umask(before)

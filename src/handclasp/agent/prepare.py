@@ -165,11 +165,20 @@ def _spelled(state: Path) -> Path:
 
 def state_directory(chosen: Path | None, loaded: LoadedSpec) -> Path:
     """--state-dir, the spec's `state`, $STATE_DIRECTORY (systemd), /var/lib as root, else the user's own
-    ($XDG_STATE_HOME; XDG Base Directory Specification)."""
+    ($XDG_STATE_HOME; XDG Base Directory Specification).
+
+    Symbolic links on the way are followed here, once: systemd's DynamicUser= makes the directory one
+    (systemd.exec, "DynamicUser="). Below it none is followed that the layout does not make.
+    """
+    # Not Path.resolve, which raises for links that go round in circles.
+    return Path(os.path.realpath(_chosen_state(chosen, loaded)))
+
+
+def _chosen_state(chosen: Path | None, loaded: LoadedSpec) -> Path:
     if chosen is not None:
-        return chosen.absolute()
+        return chosen
     if loaded.spec.state is not None:
-        return Path(loaded.spec.state).absolute()
+        return Path(loaded.spec.state)
     if from_systemd := os.environ.get("STATE_DIRECTORY"):
         return Path(from_systemd.split(":")[0])
     if os.geteuid() == 0:

@@ -1,12 +1,14 @@
 """Directories of unix listeners: made by us, entered by one group, refused when the world may enter (edge).
 
-nginx creates a listening socket with mode 0666, so the directory is what keeps others out.
+nginx creates a listening socket with mode 0666, so the directory is what keeps others out; and whoever
+may write to it, or to one above, could put a socket of his own in its place.
 """
 
 from __future__ import annotations
 
 import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 def prepare_sockets(plan: Plan, prepared: Prepared) -> tuple[Path, ...]:
     """Makes and checks the directories of every unix listener; returns the sockets' paths.
 
-    Raises FindingsError (unix-directory-world-traversable) or EnvironmentFault.
+    Raises FindingsError (unix-directory-world-traversable, unix-directory-not-ours) or EnvironmentFault.
     """
     listeners = _unix_listeners(plan, prepared)
     for path, group, link in listeners:
@@ -36,11 +38,12 @@ def check_sockets(plan: Plan, prepared: Prepared) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for path, group, link in _unix_listeners(plan, prepared):
         gid = _group_id(group, link)
-        if path.parent.is_dir():
-            try:
+        try:
+            _judge_above(path.parent, link)
+            if path.parent.is_dir():
                 _judge(path.parent, group, gid, link)
-            except FindingsError as refused:
-                findings += refused.findings
+        except FindingsError as refused:
+            findings += refused.findings
     return tuple(findings)
 
 
@@ -63,8 +66,13 @@ def _unix_listeners(plan: Plan, prepared: Prepared) -> list[tuple[Path, str | No
 
 def _directory(folder: Path, group: str | None, link: str) -> None:
     gid = _group_id(group, link)
+    _judge_above(folder, link)
     try:
-        folder.mkdir(mode=0o700, parents=True)
+        for parent in reversed(folder.parents):
+            if not parent.exists():
+                # Explicitly: an empty umask would let everybody write.
+                parent.mkdir(mode=0o755)
+        folder.mkdir(mode=0o700)
     except FileExistsError:
         pass
     except OSError as error:
@@ -82,6 +90,18 @@ def _directory(folder: Path, group: str | None, link: str) -> None:
 def _judge(folder: Path, group: str | None, gid: int | None, link: str) -> None:
     """Who else may enter a directory that was there before. Raises as `prepare_sockets` does."""
     seen = folder.stat()
+    for owner in {seen.st_uid, folder.lstat().st_uid} - {0, os.geteuid()}:
+        raise _not_ours(
+            f"link {link}: {folder} belongs to {_user_name(owner)}, who may put another socket in"
+            " place of the link's",
+            f"chown {_user_name(os.geteuid())} {folder}",
+        )
+    if stat.S_IMODE(seen.st_mode) & stat.S_IWGRP:
+        raise _not_ours(
+            f"link {link}: the group of {folder} may write to it"
+            f" (mode {stat.S_IMODE(seen.st_mode):04o}) and put another socket in place of the link's",
+            f"chmod g-w {folder}",
+        )
     if stat.S_IMODE(seen.st_mode) & 0o007:
         raise FindingsError(
             [
@@ -100,6 +120,36 @@ def _judge(folder: Path, group: str | None, gid: int | None, link: str) -> None:
             f"link {link}: {folder} belongs to another group than {group}",
             hint=f"chgrp {group} {folder}",
         )
+
+
+def _judge_above(folder: Path, link: str) -> None:
+    """Whether everybody may rename the directory, or one above it, away. In one with the sticky bit
+    (as /tmp) only its owner may (unlink(2), EPERM)."""
+    above = {*folder.absolute().parents, *Path(os.path.realpath(folder)).parents}
+    for parent in sorted(above):
+        try:
+            mode = stat.S_IMODE(parent.stat().st_mode)
+        except OSError:
+            continue
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise _not_ours(
+                f"link {link}: every local user may write to {parent} (mode {mode:04o}) and put"
+                f" another directory in place of {folder}",
+                f"chmod o-w {parent}, or name a directory elsewhere",
+            )
+
+
+def _not_ours(seen: str, fix: str) -> FindingsError:
+    return FindingsError(
+        [found("unix-directory-not-ours", seen, fix=fix)], exit_code=ExitCode.FINDINGS
+    )
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _group_id(group: str | None, link: str) -> int | None:

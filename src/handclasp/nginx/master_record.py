@@ -1,13 +1,16 @@
 """`nginx/master.json`: which process is our nginx, said so that no other can be taken for it.
 
-A pid alone is reused; pid, start time and boot together are not. Written as soon as nginx is
-spawned and again when it is ready, so that an agent killed meanwhile leaves a trace of it.
+A pid alone is reused; pid, start time and boot together are not. A state directory may be copied
+while its nginx runs, record and pid file included: so a master is ours only if it says, in its
+arguments, that it runs on this very prefix. Written as soon as nginx is spawned and again when it
+is ready, so that an agent killed meanwhile leaves a trace of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +21,8 @@ PID_FILE = "nginx.pid"
 """Inside the prefix; the rendered configuration must say `pid nginx.pid;` or its absolute path."""
 TITLE = "nginx: master process "
 """ngx_master_process_cycle sets this title, followed by the arguments."""
+# As `NginxMaster.start` gives them: [-e stderr] -p PREFIX -c CONFIGURATION.
+_ARGUMENTS = re.compile(r"(?P<program>.*?) -p (?P<prefix>/.*) -c (?P<configuration>/.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,7 @@ class MasterRecord:
     device: int
     inode: int
     mtime_ns: int
+    program: str = ""  # what was started, links followed: a wrapper script, or the executable
 
     @classmethod
     def of(
@@ -58,16 +64,18 @@ class MasterRecord:
             device=file.st_dev,
             inode=file.st_ino,
             mtime_ns=file.st_mtime_ns,
+            program=os.path.realpath(arguments[0]),
         )
 
     @classmethod
     def read(cls, prefix: Path) -> MasterRecord | None:
-        """The record of a prefix; None when there is none of this form."""
+        """The record of a prefix; None when there is none of this form, or it was copied there."""
         try:
             content = json.loads((prefix / RECORD_FILE).read_bytes())
-            return cls(**{**content, "arguments": tuple(content["arguments"])})
+            record = cls(**{**content, "arguments": tuple(content["arguments"])})
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        return record if _same_directory(record.prefix, prefix) else None
 
     def write(self, prefix: Path) -> None:
         """Writes it whole. Raises EnvironmentFault."""
@@ -76,15 +84,27 @@ class MasterRecord:
         with durable.reported("write", path):
             durable.replace_file(path, text.encode(), durable.Access(0o600))
 
+    @property
+    def prefix(self) -> str:
+        """What it was given as -p; empty when nothing was."""
+        given = dict(zip(self.arguments, self.arguments[1:], strict=False))
+        return given.get("-p", "")
+
     def is_alive(self) -> bool:
-        """Whether this very process still runs, and as an nginx master."""
+        """Whether this very process still runs, as a master on its prefix, from the same file."""
         stat = proc.read_stat(self.pid)
         return (
             stat is not None
             and stat.start_time == self.start_time
             and self.boot_id == proc.boot_id()
-            and self._title_fits(proc.title(self.pid))
+            and self.is_title(proc.title(self.pid))
+            and self._is_executed()
         )
+
+    def is_title(self, title: str) -> bool:
+        """Whether a command line is this master's: before nginx sets its title, the arguments stand
+        there, maybe behind those of a wrapper script."""
+        return f" -p {self.prefix} -c {self.configuration}" in title
 
     def binary_change(self) -> str | None:
         """A sentence when the file on disk is no longer the one that runs, as after an upgrade."""
@@ -96,15 +116,23 @@ class MasterRecord:
                 f"{path} is gone from disk; the running nginx (pid {self.pid}) goes on without it"
             )
         if (seen.st_dev, seen.st_ino, seen.st_mtime_ns) != (self.device, self.inode, self.mtime_ns):
-            return (
-                f"{path} was replaced since nginx (pid {self.pid}) started; "
-                "restart handclasp to run the new one"
-            )
+            return f"{path} was replaced since nginx (pid {self.pid}) started"
         return None
 
-    def _title_fits(self, title: str) -> bool:
-        # Until the title is set the arguments stand there, maybe behind those of a wrapper script.
-        return title.startswith(TITLE.rstrip()) or self.configuration in title
+    def _is_executed(self) -> bool:
+        # The file that runs keeps its inode when another takes its name.
+        try:
+            seen = Path(f"/proc/{self.pid}/exe").stat()
+        except OSError:
+            return False
+        return (seen.st_dev, seen.st_ino) == (self.device, self.inode)
+
+
+def _same_directory(one: str | Path, other: Path) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def written_pid(prefix: Path) -> int | None:
@@ -123,13 +151,15 @@ def from_pid_file(prefix: Path, log_path: Path) -> MasterRecord | None:
     title = proc.title(pid)
     if proc.effective_uid(pid) != os.geteuid() or not title.startswith(TITLE):
         return None
-    plain = title.removeprefix(TITLE)
-    before, found, configuration = plain.partition(f" -p {prefix} -c ")
-    if not found:
+    said = _ARGUMENTS.fullmatch(title.removeprefix(TITLE))
+    if said is None or not _same_directory(said["prefix"], prefix):
         return None
+    early = ("-e", "stderr") if said["program"].endswith(" -e stderr") else ()
+    program = said["program"].removesuffix(" -e stderr")
+    configuration = said["configuration"]
     return MasterRecord.of(
         pid,
-        arguments=(before, "-p", str(prefix), "-c", configuration),
+        arguments=(program, *early, "-p", said["prefix"], "-c", configuration),
         configuration=configuration,
         log_path=str(log_path),
     )

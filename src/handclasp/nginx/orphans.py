@@ -30,12 +30,19 @@ def members(record: MasterRecord) -> tuple[proc.ProcessStat, ...]:
     leader = proc.read_stat(record.pid)
     if record.boot_id != proc.boot_id() or (leader and leader.start_time != record.start_time):
         return ()  # all of that session is gone, or its number could not have been given again
+    if leader and not _may_be(record, proc.title(record.pid)):
+        return ()  # a master, but on another prefix
     return tuple(
         stat
         for stat in proc.session_members(record.pid)
         if stat.start_time >= record.start_time
         and (stat.pid == record.pid or _is_nginx(proc.title(stat.pid)))
     )
+
+
+def _may_be(record: MasterRecord, title: str) -> bool:
+    # A dying process has no title any more.
+    return not title or record.is_title(title)
 
 
 def _is_nginx(title: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.backend.dialects import stripped_headers
 from handclasp.certs.checks import Role, check_identity, check_trust
-from handclasp.findings import Finding, errors_in, found
+from handclasp.findings import Finding, Severity, errors_in, found
 from handclasp.nginx.advisories import advisory_findings
 from handclasp.nginx.parts import Machine, Plan, Process, Upstream
 from handclasp.nginx.plan_egress import plan_egress
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from handclasp.spec.load import LoadedSpec
 
 
+_MOST_CONNECTIONS = 16_384
+_LEAST_CONNECTIONS = 32  # beside the listeners: sixteen requests at a time
+_OTHER_FILES = 64  # logs, the pid file, channels between processes, temporary files
+_USUAL_FILES = 1024
+_MORE_FILES = (
+    "Raise the hard limit: `LimitNOFILE={needed}` in a systemd unit, `--ulimit nofile={needed}` for a"
+    " container, `ulimit -Hn {needed}` (as root) before the command."
+)
 _GRPC_HEADER_NAME = 46  # characters that fit a bucket of 64 bytes beside two pointers and a length
 
 
@@ -72,6 +80,9 @@ def make_plan(inputs: Inputs) -> PlanResult:
     ingress, listeners = plan_ingress(inputs, draft)
     draft.findings.extend(_material_findings(inputs, draft))
     draft.findings.extend(_headers_too_long(inputs, draft))
+    process = _process(inputs)
+    if spec.nginx.mode == "own":
+        draft.findings.extend(_limit_of_open_files(process, inputs))
     used = _used_trust(inputs)
     findings = tuple(dict.fromkeys(draft.findings))
     if errors_in(findings):
@@ -79,7 +90,7 @@ def make_plan(inputs: Inputs) -> PlanResult:
     resolver = _resolver(inputs) if draft.nginx_resolves else ()
     plan = Plan(
         name=inputs.loaded.name,
-        process=_process(inputs),
+        process=process,
         upstreams=tuple(sorted(draft.upstreams.values(), key=lambda upstream: upstream.name)),
         egress=egress,
         ingress=ingress,
@@ -165,14 +176,66 @@ def _resolver(inputs: Inputs) -> tuple[str, ...]:
 def _process(inputs: Inputs) -> Process:
     """Workers, connections and open files for this machine, unless the spec says otherwise.
 
-    A proxied request holds two descriptors; 64 are left for logs, the pid file and listeners.
+    A proxied request holds two descriptors.
     """
     settings, machine = inputs.loaded.spec.nginx, inputs.machine
-    connections = settings.connections or max(256, min(16_384, (machine.open_files - 64) // 2))
+    fitting = max(1, min(_MOST_CONNECTIONS, (machine.open_files - _OTHER_FILES) // 2))
+    connections = settings.connections or fitting
     return Process(
         workers=settings.workers or machine.processors,
         connections=connections,
-        open_files=min(machine.open_files, 2 * connections + 64),
+        open_files=min(machine.open_files, 2 * connections + _OTHER_FILES),
         user=machine.worker_user if machine.is_root else None,
         group=machine.worker_group if machine.is_root else None,
     )
+
+
+def _limit_of_open_files(process: Process, inputs: Inputs) -> list[Finding]:
+    """Whether a worker can hold the connections it is to have. Those of the listeners count among them
+    (ngx_event_process_init), so a worker without enough for them ends at once."""
+    limit, listeners = inputs.machine.open_files, _listeners(inputs)
+    told = f"each process may have {limit} open files here (`ulimit -Hn`)"
+    least = listeners + _LEAST_CONNECTIONS
+    needed = 2 * least + _OTHER_FILES
+    if limit < needed:
+        return [
+            found(
+                "open-files-limit",
+                f"{told}, and nginx's workers need {needed} at least for {listeners} listeners",
+                fix=_MORE_FILES.format(needed=max(needed, _USUAL_FILES)),
+            )
+        ]
+    settings = inputs.loaded.spec.nginx
+    if process.connections < least:
+        return [
+            found(
+                "open-files-limit",
+                f"{process.connections} connections per worker are too few for {listeners} listeners,"
+                f" which take one each: {least} is the least",
+                where=inputs.loaded.where("nginx", "connections"),
+                fix=f"Write `connections: {max(least, 1024)}` or more, or leave the key out.",
+            )
+        ]
+    if settings.connections and settings.connections + _OTHER_FILES > limit:
+        return [
+            found(
+                "open-files-limit",
+                f"{told}, too few for {settings.connections} connections per worker",
+                where=inputs.loaded.where("nginx", "connections"),
+                fix=_MORE_FILES.format(needed=2 * settings.connections + _OTHER_FILES)
+                + " Or leave `connections` out: it is then derived from the limit.",
+                severity=Severity.WARNING,
+            )
+        ]
+    return []
+
+
+def _listeners(inputs: Inputs) -> int:
+    """Addresses that are listened on."""
+    spec = inputs.loaded.spec
+    addresses = {str(link.listen) for link in spec.egress}
+    for link in spec.ingress:
+        plain = (link.health, link.redirect)
+        addresses |= {str(address) for address in link.listen}
+        addresses |= {str(one.listen) for one in plain if one is not None}
+    return len(addresses)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # ngx_open_listening_sockets: "bind() to 127.0.0.1:80 failed (98: Address already in use)"
 _BIND = re.compile(r"bind\(\) to (?P<address>.+) failed \((?P<errno>\d+): ")
 _IN_USE, _DENIED = 98, 13
+_UNIX_FIX = "Stop it (`ss -lxp` shows which it is) or change `listen:`."
 
 
 def is_about_bind(line: str) -> bool:
@@ -28,7 +29,8 @@ def bind_findings(lines: Iterable[str]) -> list[Finding]:
         address, number = match["address"], int(match["errno"])
         if number == _IN_USE:
             seen = f"nginx cannot listen on {address}: another process has it"
-            findings[address] = found("port-in-use", seen)
+            fix = _UNIX_FIX if address.startswith("unix:") else None
+            findings[address] = found("port-in-use", seen, fix=fix)
         elif number == _DENIED and not address.startswith("unix:"):
             seen = f"nginx may not listen on {address}: permission denied"
             findings[address] = found("port-privileged", seen)

@@ -231,6 +231,27 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(
+        slug="unix-directory-not-ours",
+        code="HC453",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Somebody else may remove or replace the unix socket, and so receive the requests meant "
+            "for it: its directory, or one above, belongs to or can be written by others."
+        ),
+        fix=(
+            "Name a directory that does not exist yet below one of this user or of root (/run is "
+            "one), or give it to this user and take the right to write from everybody else."
+        ),
+        references=(
+            link(
+                "unix(7), pathname socket ownership and permissions",
+                "https://man7.org/linux/man-pages/man7/unix.7.html",
+            ),
+        ),
+        see_also=("unix-directory-world-traversable",),
+    ),
+    Entry(
         slug="backend-on-loopback-tcp",
         code="HC452",
         kinds=frozenset({Kind.CHECK}),

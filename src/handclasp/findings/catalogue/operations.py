@@ -358,4 +358,23 @@ ENTRIES: tuple[Entry, ...] = (
             nginx("core", "worker_shutdown_timeout"),
         ),
     ),
+    Entry(
+        slug="open-files-limit",
+        code="HC666",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "The limit of open files, or the number of connections per worker, is too low for "
+            "nginx to serve what the spec asks for."
+        ),
+        fix=(
+            "Raise the hard limit of open files: `LimitNOFILE=` in a systemd unit, `--ulimit "
+            "nofile=` for a container, `ulimit -Hn` before the command; or raise `nginx: "
+            "{connections: N}` where that is what is too low."
+        ),
+        references=(
+            nginx("core", "worker_connections"),
+            nginx("core", "worker_rlimit_nofile"),
+        ),
+    ),
 )
