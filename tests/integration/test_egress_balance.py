@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -208,9 +209,11 @@ def test_when_no_server_is_left_the_link_says_so(world: World) -> None:
 
 def test_a_single_bad_server_is_named_each_time_and_never_hidden(world: World) -> None:
     """nginx does not leave out the only server, so its log keeps the reason."""
-    before = world.running.error_log.count("(21:unable to verify the first certificate)")
+    # 20 or 21, unknown issuer, by the OpenSSL.
+    told = re.compile(r"verify error: \(2[01]:unable to ")
+    before = len(told.findall(world.running.error_log))
     assert [world.ask("all-bad").status for _ in range(3)] == [502] * 3
-    after = world.running.error_log.count("(21:unable to verify the first certificate)")
+    after = len(told.findall(world.running.error_log))
     assert after - before == 3
 
 

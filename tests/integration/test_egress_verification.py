@@ -33,16 +33,21 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-BAD = {
-    "wrong-ca": "(21:unable to verify the first certificate)",
+# OpenSSL 3.0.2 (Ubuntu 22.04) reports 20 where later ones report 21, and words 26 otherwise.
+UNKNOWN_ISSUER = (
+    "(21:unable to verify the first certificate)",
+    "(20:unable to get local issuer certificate)",
+)
+BAD: dict[str, str | tuple[str, ...]] = {
+    "wrong-ca": UNKNOWN_ISSUER,
     "wrong-name": f'upstream SSL certificate does not match "{SERVER_NAME}"',
     "expired": "(10:certificate has expired)",
     "not-yet-valid": "(9:certificate is not yet valid)",
     "revoked": "(23:certificate revoked)",
     "self-signed": "(18:self-signed certificate)",
     "ip-san-only": f'upstream SSL certificate does not match "{SERVER_NAME}"',
-    "client-only": "(26:unsuitable certificate purpose)",
-    "no-intermediate": "(21:unable to verify the first certificate)",
+    "client-only": ("(26:unsuitable certificate purpose)", "(26:unsupported certificate purpose)"),
+    "no-intermediate": UNKNOWN_ISSUER,
 }
 
 
@@ -199,7 +204,8 @@ def test_an_upstream_with_a_bad_certificate_gets_no_request(world: World, case: 
     log = world.logged(lambda: seen.append(world.ask(case)))
     assert seen[0].status == 502
     assert seen[0].header("X-Handclasp-Link") == case
-    assert BAD[case] in log
+    told = BAD[case]
+    assert any(words in log for words in ((told,) if isinstance(told, str) else told))
     assert "[error]" in log
     assert world.servers[case].seen == []
 

@@ -95,8 +95,9 @@ def test_depth_2_admits_two_intermediates_and_not_three(
             cast.add("deep", "deep", issuer=issuer, sans=["localhost"], usages=[pki.SERVER])
             with origin(cast, "deep", port=target):
                 assert get(port).status == status, intermediates
-        # The log names another fault than the one there is, which would be 22, chain too long.
-        assert "(20:unable to get local issuer certificate)" in server_b.error_log
+        # Most logs name another fault than the one there is; that of OpenSSL 3.0.2 is right.
+        told = ("(20:unable to get local issuer certificate)", "(22:certificate chain too long)")
+        assert any(words in server_b.error_log for words in told)
 
 
 def test_session_reuse_gives_one_location_the_identity_of_another(

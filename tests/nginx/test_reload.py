@@ -151,6 +151,7 @@ def test_each_address_is_found_once() -> None:
         BIND,
         BIND,
         "nginx: [emerg] bind() to unix:/run/x.sock failed (98: Address already in use)",
+        "nginx: [emerg] bind() to 192.0.2.1:80 failed (99: Cannot assign requested address)",
         GAVE_UP,
     ]
     found = [(finding.slug, finding.seen) for finding in bind_findings(lines)]
@@ -158,13 +159,17 @@ def test_each_address_is_found_once() -> None:
         ("port-privileged", "nginx may not listen on 127.0.0.1:443: permission denied"),
         ("port-in-use", "nginx cannot listen on 0.0.0.0:80: another process has it"),
         ("port-in-use", "nginx cannot listen on unix:/run/x.sock: another process has it"),
+        (
+            "nginx-config-refused",
+            "nginx cannot listen on 192.0.2.1:80: this machine has no such address",
+        ),
     ]
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "nginx: [emerg] bind() to 192.0.2.1:80 failed (99: Cannot assign requested address)",
+        "nginx: [emerg] bind() to 192.0.2.1:8443 failed (13: Permission denied)",
         "nginx: [emerg] bind() to unix:/no/x.sock failed (13: Permission denied)",
         "error while loading shared libraries: libssl.so.9",
     ],

@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,9 @@ from handclasp.agent.carrier import Applied, Carrier, ChangeRefused
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
-from handclasp.findings import FindingsError, Where
+from handclasp.findings import FindingsError
 from handclasp.nginx.dump import configuration_dump
-from handclasp.nginx.existing import INCLUDE_MISSING, dump_findings, include_line
+from handclasp.nginx.existing import dump_findings, include_line, include_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,38 +47,32 @@ class Attached(Carrier):
     async def change(self, prepared: Prepared) -> Applied:
         """Replaces the includes. Raises ChangeRefused, FindingsError or EnvironmentFault.
 
-        The includes before then are in place, and nginx has been told to read them again if it may have
-        read others. Where there were none before, see `_first_time`.
+        The includes of before are in place then, and nginx has been told to read them if it may have read
+        others. Where there were none before, see `_kept`.
         """
         plan = self.plan_of(prepared)
         before = self.state.current_generation()
         generation = await self.staged(prepared, plan)
         prepare_sockets(plan, prepared)
         switch = self.switch(prepared, plan, generation)
-        stage = _Stage()
+        accepted = False
         try:
-            proofs = await self._carried_out(prepared, plan, stage)
+            await self._test(prepared)
+            accepted = True
+            await _reload(prepared, _COMMAND_SECONDS)
+            proofs = await self._proven(prepared, plan)
         except BaseException as failure:
-            if before is None and (stage.accepted or _only_the_include_lacks(failure)):
+            if before is None and (accepted or _only_include_missing(failure, prepared)):
                 switch.commit()
-                _first_time(failure, prepared)
+                _kept(failure, prepared)
                 raise
             switch.rollback()
-            if before is not None and stage.reload_begun:
+            if before is not None and accepted and not isinstance(failure, _NotRun):
                 await _back(prepared, failure)
             raise
         switch.commit()
         self.tidy()
         return self.in_effect(Applied(prepared, plan, generation, proofs))
-
-    async def _carried_out(
-        self, prepared: Prepared, plan: Plan, stage: _Stage
-    ) -> tuple[Proof, ...]:
-        await self._test(prepared)
-        stage.accepted = True
-        stage.reload_begun = True
-        await _reload(prepared, _COMMAND_SECONDS)
-        return await self._proven(prepared, plan)
 
     async def end(self, within: float) -> None:
         """Leaves nginx and the includes as they are."""
@@ -110,30 +103,23 @@ class Attached(Carrier):
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-@dataclass(slots=True)
-class _Stage:
-    """How far a change has come."""
-
-    accepted: bool = False  # by nginx -T, as part of the whole configuration
-    reload_begun: bool = False  # nginx may have read the new includes
+class _NotRun(EnvironmentFault):
+    """The reload command could not even be started: nginx has read nothing."""
 
 
-def _only_the_include_lacks(failure: BaseException) -> bool:
+def _only_include_missing(failure: BaseException, prepared: Prepared) -> bool:
     """The include has to exist before it can be included, and nothing includes it yet."""
-    return isinstance(failure, FindingsError) and all(
-        finding.slug == INCLUDE_MISSING and finding.where == Where() for finding in failure.findings
-    )
+    missing = include_missing(http_fragment(prepared))
+    return isinstance(failure, FindingsError) and failure.findings == (missing,)
 
 
-def _first_time(failure: BaseException, prepared: Prepared) -> None:
+def _kept(failure: BaseException, prepared: Prepared) -> None:
     """Without includes before there is nothing to go back to, and to remove these would leave the main
     configuration with an `include` of nothing, with which nginx cannot start. They stay, tested."""
-    journal.warning("includes kept", at=http_fragment(prepared).parent)
-    if not isinstance(failure, FindingsError) and isinstance(failure, HandclaspError):
-        kept = (
-            f"the includes are tested and stay in {http_fragment(prepared).parent}, so nginx can start"
-            " with them; when the cause is mended, start again"
-        )
+    folder = http_fragment(prepared).parent
+    journal.warning("includes kept", at=folder)
+    if isinstance(failure, HandclaspError) and not isinstance(failure, FindingsError):
+        kept = f"the includes are tested and stay in {folder}: nginx can start with them. Then run again"
         failure.hint = f"{failure.hint}; {kept}" if failure.hint else kept
 
 
@@ -176,7 +162,7 @@ async def _reload(prepared: Prepared, seconds: float) -> None:
                 start_new_session=True,
             )
         except OSError as error:
-            raise EnvironmentFault(
+            raise _NotRun(
                 f"cannot run the reload command {command[0]}: {error.strerror}",
                 hint="correct `reload:` in the spec",
             ) from error

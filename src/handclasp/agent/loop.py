@@ -18,7 +18,7 @@ from handclasp.agent import journal
 from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.control import CONTROL_SOCKET, StatusServers
-from handclasp.agent.names import names_changed, readdressed
+from handclasp.agent.names import followed_names, names_changed, readdressed, without_address
 from handclasp.agent.notify import notify
 from handclasp.agent.prepare import Choices, Prepared, prepare
 from handclasp.agent.status import Snapshot
@@ -67,6 +67,7 @@ class Agent:
         self._lifecycle = Lifecycle()
         self._started = clock.now()
         self._refused_change: str | None = None
+        self._unresolved: frozenset[str] = frozenset()
         self._status: StatusServers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -272,12 +273,16 @@ class Agent:
     # -- names
 
     async def _watch_names(self) -> None:
-        """Follows addresses of names that this nginx cannot follow itself."""
+        """Follows addresses of names that this nginx cannot follow itself, and knows which of the others
+        have none."""
         while True:
             await asyncio.sleep(self._settings.dns_poll_seconds)
             applied = self._carrier.applied
             if applied is not None and await names_changed(applied.prepared, self._resolver):
                 self._events.put_nowait("names changed")
+            if applied is not None:
+                seen = await self._resolver.resolve(followed_names(applied.prepared))
+                self._unresolved = without_address(applied.prepared, seen)
 
     # -- around it
 
@@ -296,9 +301,11 @@ class Agent:
             started=self._started,
             now=self._clock.now(),
             refused_change=self._refused_change,
+            unresolved=self._unresolved,
         )
 
     def _announce(self, applied: Applied) -> None:
+        self._unresolved = without_address(applied.prepared, applied.prepared.addresses)
         links = len(applied.plan.egress) + len(applied.plan.ingress)
         pid = self._carrier.master.pid if self._carrier.master else 0
         notify("READY=1", f"STATUS=serving {links} links", f"MAINPID={os.getpid()}")

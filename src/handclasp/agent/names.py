@@ -10,6 +10,8 @@ from handclasp.agent.prepare import named_hosts
 from handclasp.nginx.plan import Inputs, make_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from handclasp.agent.prepare import Prepared
     from handclasp.ports import Resolver
 
@@ -21,6 +23,28 @@ async def names_changed(prepared: Prepared, resolver: Resolver) -> bool:
         return False
     seen = await resolver.resolve(names)
     return any(seen[name] != prepared.addresses.get(name, ()) for name in names)
+
+
+def without_address(prepared: Prepared, addresses: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """Names that nginx follows by itself, as far as this machine knows no address of theirs.
+
+    With nameservers of the spec's own nginx may know better, so nothing is said then.
+    """
+    if prepared.spec.resolver.addresses:
+        return frozenset()
+    return frozenset(name for name in followed_names(prepared) if not addresses.get(name))
+
+
+def followed_names(prepared: Prepared) -> tuple[str, ...]:
+    """Names that nginx follows by itself."""
+    upstreams = prepared.plan.upstreams if prepared.plan else ()
+    names = {
+        server.address.rpartition(":")[0]
+        for upstream in upstreams
+        for server in upstream.servers
+        if server.resolve
+    }
+    return tuple(sorted(names))
 
 
 async def readdressed(prepared: Prepared, resolver: Resolver) -> Prepared:

@@ -73,8 +73,11 @@ def _directory(folder: Path, group: str | None, link: str) -> None:
                 # Explicitly: an empty umask would let everybody write.
                 parent.mkdir(mode=0o755)
         folder.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise EnvironmentFault(
+                f"link {link}: {folder} is not a directory, so no socket can be in it"
+            ) from error
     except OSError as error:
         raise EnvironmentFault(
             f"link {link}: cannot make {folder} for its socket: {error.strerror}"
@@ -96,12 +99,6 @@ def _judge(folder: Path, group: str | None, gid: int | None, link: str) -> None:
             " place of the link's",
             f"chown {_user_name(os.geteuid())} {folder}",
         )
-    if stat.S_IMODE(seen.st_mode) & stat.S_IWGRP:
-        raise _not_ours(
-            f"link {link}: the group of {folder} may write to it"
-            f" (mode {stat.S_IMODE(seen.st_mode):04o}) and put another socket in place of the link's",
-            f"chmod g-w {folder}",
-        )
     if stat.S_IMODE(seen.st_mode) & 0o007:
         raise FindingsError(
             [
@@ -114,6 +111,12 @@ def _judge(folder: Path, group: str | None, gid: int | None, link: str) -> None:
                 )
             ],
             exit_code=ExitCode.FINDINGS,
+        )
+    if stat.S_IMODE(seen.st_mode) & stat.S_IWGRP:
+        raise _not_ours(
+            f"link {link}: the group of {folder} may write to it"
+            f" (mode {stat.S_IMODE(seen.st_mode):04o}) and put another socket in place of the link's",
+            f"chmod g-w {folder}",
         )
     if gid is not None and seen.st_gid != gid:
         raise EnvironmentFault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from handclasp.agent.scratch import scratch_directory
 from handclasp.findings import found
 from handclasp.nginx.durable import reported
 from handclasp.nginx.errorlog import refusal_in
@@ -22,11 +24,16 @@ from handclasp.nginx.state import StateDirectory
 from handclasp.spec.values import ListenAddress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from handclasp.agent.prepare import Prepared
     from handclasp.findings import Finding
     from handclasp.nginx.parts import Plan
 
 _REJECT_VERSION = "1"
+_TRIAL, _PASSING = ".test-", ".new"
+_SOCKET_PATH_BYTES = 107  # and a zero byte: unix(7), sun_path
 _KEPT_VARIABLES = (
     "PATH",
     "LANG",
@@ -80,8 +87,29 @@ def refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Fin
 
     The configuration tested names every version outright (nginx.render, pins).
     """
-    with tempfile.TemporaryDirectory(prefix="handclasp-") as sockets:
+    with _socket_directory(state.run, plan) as sockets:
         return _refusals(state, prepared, _listening_in(PurePosixPath(sockets), plan))
+
+
+def _socket_directory(run: Path, plan: Plan) -> AbstractContextManager[Path]:
+    """A throw-away directory for the sockets of a trial, below `run` where their paths fit there."""
+    most = len(plan.egress) + sum(len(server.listen) for server in plan.ingress)
+    longest = run / f"{_TRIAL}12345678{_PASSING}" / str(most)
+    if len(os.fsencode(longest)) > _SOCKET_PATH_BYTES:
+        return scratch_directory("sockets")
+    return _trial_directory(run)
+
+
+@contextlib.contextmanager
+def _trial_directory(place: Path) -> Iterator[Path]:
+    """Its name is a temporary one of the state directory, so whoever opens that next removes it should
+    we be killed (nginx.durable)."""
+    with reported("write a trial configuration in", place):
+        folder = Path(tempfile.mkdtemp(prefix=_TRIAL, suffix=_PASSING, dir=place))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
@@ -92,17 +120,13 @@ def _refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Fi
         identity_pins=identity_versions(prepared, plan),
         trust_pins=dict(plan.trust),
     )
-    with reported("write a trial configuration in", state.nginx_prefix):
-        folder = Path(tempfile.mkdtemp(prefix=".test-", dir=state.nginx_prefix))
-    try:
+    with _trial_directory(state.nginx_prefix) as folder:
         with reported("write a trial configuration in", state.nginx_prefix):
             for name, text in files.items():
                 (folder / name).write_text(text, encoding="utf-8")
         result = NginxMaster.test(
             prepared.binary, state.nginx_prefix, folder / "nginx.conf", nginx_environment()
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     if result.ok:
         return ()
     silent = found("nginx-config-refused", "nginx refuses the configuration without saying why")
@@ -135,8 +159,8 @@ def _listening_in(folder: PurePosixPath, plan: Plan) -> Plan:
 def trial(prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
     """`refusals` in a throw-away state directory (0700, keys 0600): nothing of the instance is touched."""
     with (
-        tempfile.TemporaryDirectory(prefix="handclasp-check-") as folder,
-        StateDirectory.open(Path(folder) / "state", worker_group=None) as state,
+        scratch_directory("check") as folder,
+        StateDirectory.open(folder / "state", worker_group=None) as state,
     ):
         stage(state, prepared, plan)
         return refusals(state, prepared, plan)

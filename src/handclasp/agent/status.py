@@ -9,10 +9,12 @@ from handclasp.certs.dn import subject_text
 from handclasp.nginx.lifecycle import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from handclasp.agent.carrier import Applied
     from handclasp.nginx.lifecycle import Lifecycle
+    from handclasp.nginx.parts import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Snapshot:
     started: datetime
     now: datetime
     refused_change: str | None  # why the spec on disk is not the one in effect
+    unresolved: frozenset[str] = frozenset()  # names nginx follows that have no address at present
 
     @property
     def ready(self) -> bool:
@@ -62,8 +65,8 @@ class Snapshot:
     def _links(self) -> list[dict[str, Any]]:
         plan = self.applied.plan
         links: list[dict[str, Any]] = []
+        upstreams = {one.name: one for one in plan.upstreams}
         for server in plan.egress:
-            upstreams = {one.name: one for one in plan.upstreams}
             used = [upstreams[route.upstream] for route in server.routes if route.upstream]
             links.append(
                 {
@@ -77,7 +80,10 @@ class Snapshot:
                         {one.tls.identity for one in used if one.tls and one.tls.identity}
                     ),
                     "down": [
-                        route.reason for route in server.routes if route.reason and not route.exact
+                        reason
+                        for route in server.routes
+                        if (reason := route.reason or self._unreachable(upstreams, route.upstream))
+                        and not route.exact
                     ],
                     "insecure": any(one.tls and one.tls.trust is None for one in used),
                 }
@@ -92,11 +98,24 @@ class Snapshot:
                     "identities": [ingress.identity],
                     "clients": ingress.verify,
                     "allow": [str(rule).removesuffix(":") for rule in ingress.allow],
-                    "down": [],
+                    "down": [
+                        reason
+                        for reason in [self._unreachable(upstreams, ingress.backend)]
+                        if reason
+                    ],
                     "insecure": False,
                 }
             )
         return links
+
+    def _unreachable(self, upstreams: Mapping[str, Upstream], name: str | None) -> str | None:
+        """Why requests to this upstream go nowhere: none of its names has an address."""
+        servers = upstreams[name].servers if name else ()
+        hosts = {server.address.rpartition(":")[0] for server in servers}
+        # A server that is written as an address is no name, and so not among the unresolved.
+        if not hosts or hosts - self.unresolved:
+            return None
+        return f"upstream name {', '.join(sorted(hosts))} cannot be resolved at present"
 
     def _identities(self) -> list[dict[str, Any]]:
         identities: list[dict[str, Any]] = []

@@ -142,6 +142,7 @@ _BY_ERRNO = {
 }
 # OpenSSL 3: 0x80000000 with the errno; 1.1.1 and BoringSSL: library 2, errno in the low bits.
 _SYSTEM_LIBRARY = re.compile(r"error:(?:80|02)[0-9A-F]{3}([0-9A-F]{3}):system library")
+_UNIX_FIX = "Stop it (`ss -lxp` shows which it is) or change `listen:`."
 _BIND = re.compile(r"^bind\(\) to (?P<address>.+) failed \(")
 _IN_FILE = re.compile(r" in (?P<file>\.{0,2}/[^\"]+):(?P<line>\d+)$", re.ASCII)
 _GRAVE = ("emerg", "alert")
@@ -166,7 +167,8 @@ def refusal_in(lines: Iterable[str | bytes]) -> tuple[Finding, ...]:
 
 def _refusal(line: ErrorLine) -> Finding:
     if (bind := _BIND.match(line.message)) is not None:
-        return _bind_refusal(bind["address"], line)
+        refused = bind_refusal(bind["address"], line.errno)
+        return refused or found("nginx-config-refused", f"nginx: {line.message}")
     place = _IN_FILE.search(line.message)
     said = line.message if place is None else line.message[: place.start()]
     where = None if place is None else Where(place["file"], int(place["line"]))
@@ -179,16 +181,19 @@ def _refusal(line: ErrorLine) -> Finding:
     return found(slug, f"nginx: {said}", where=where)
 
 
-def _bind_refusal(address: str, line: ErrorLine) -> Finding:
+def bind_refusal(address: str, number: int | None) -> Finding | None:
+    """Why nginx could not listen on an address, from bind()'s errno; None where that is not certain."""
     port = address.rpartition(":")[2]
-    if line.errno == errno.EADDRINUSE:
-        return found("port-in-use", f"nginx cannot listen on {address}: it is in use")
-    if line.errno == errno.EACCES and port.isdecimal() and int(port) < 1024:
-        return found("port-privileged", f"nginx may not listen on {address} as this user")
-    if line.errno == errno.EADDRNOTAVAIL:
+    if number == errno.EADDRINUSE:
+        fix = _UNIX_FIX if address.startswith("unix:") else None
+        seen = f"nginx cannot listen on {address}: another process has it"
+        return found("port-in-use", seen, fix=fix)
+    if number == errno.EACCES and port.isdecimal() and int(port) < 1024:
+        return found("port-privileged", f"nginx may not listen on {address}: permission denied")
+    if number == errno.EADDRNOTAVAIL:
         return found(
             "nginx-config-refused",
             f"nginx cannot listen on {address}: this machine has no such address",
             fix="Correct the address in `listen:`; `ip address` shows those of this machine.",
         )
-    return found("nginx-config-refused", f"nginx: {line.message}")
+    return None

@@ -1,21 +1,34 @@
 """What must stand in the configuration of an nginx that somebody else runs. Pure: reads `nginx -T`.
 
-The text is searched, not parsed: comments and quoted strings are blanked first, so that what is left
-can be matched. What cannot be decided that way is said, never passed over.
+Directives are found as nginx reads them, with the blocks they stand in, includes followed. What
+`render.inherited` can state for our servers is not judged here; what it cannot state is refused.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import PurePosixPath
 
 _FILE = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
-_NOISE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?<!\S)#[^\n]*")
+# ngx_conf_read_token (src/core/ngx_conf_file.c): inside a bare word quotes, `#` and `}` are letters, and
+# `${` opens no block.
+_TOKEN = re.compile(
+    r"""\s+ | \#[^\n]*
+    | (?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    | (?P<mark>[{};])
+    | (?P<word>(?:\\.|\$\{|[^\s;{\\])+)
+    | .""",
+    re.VERBOSE | re.DOTALL,
+)
 _UNSAFE = {
     "underscores_in_headers": (
         "on",
@@ -23,6 +36,26 @@ _UNSAFE = {
     ),
     "ignore_invalid_headers": ("off", "headers with odd names reach backends"),
 }
+_INHERITED = {
+    "proxy_set_body": "every request of a link would have that body",
+    "proxy_method": "every request of a link would have that method",
+    "sub_filter": "answers through a link would be rewritten",
+    "xslt_stylesheet": "answers through a link would be rewritten",
+    "post_action": "every request of a link would cause another one",
+}
+"""Directives of the http context that our locations would take over and that no value switches off."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Directive:
+    file: str
+    line: int
+    words: tuple[str, ...]
+    within: tuple[str, ...]  # names of the blocks around it, outermost first
+
+    @property
+    def where(self) -> Where:
+        return Where(self.file, self.line)
 
 
 def include_line(http_fragment: PurePosixPath) -> str:
@@ -30,44 +63,85 @@ def include_line(http_fragment: PurePosixPath) -> str:
     return f'include "{http_fragment}";'
 
 
+def include_missing(http_fragment: PurePosixPath) -> Finding:
+    """The existing configuration does not read our http.conf."""
+    return found(
+        "existing-mode-main-context",
+        f"the existing nginx does not include {http_fragment}",
+        fix=f"put this line into its http context: {include_line(http_fragment)}",
+        severity=Severity.ERROR,
+    )
+
+
 def dump_findings(dump: str, http_fragment: PurePosixPath) -> list[Finding]:
     """What in the output of `nginx -T` keeps our include from doing its job, or makes it unsafe."""
-    findings: list[Finding] = []
-    if str(http_fragment) not in _FILE.findall(dump):
-        findings.append(
-            found(
-                "existing-mode-main-context",
-                f"the existing nginx does not include {http_fragment}",
-                fix=f"put this line into its http context: {include_line(http_fragment)}",
-                severity=Severity.ERROR,
-            )
-        )
-    for file, text in _files(dump):
-        if file.startswith(str(http_fragment.parent)):
-            continue  # our own, which states the safe values
-        findings += _unsafe_values(file, text)
-    return findings
+    files = _files(dump)
+    findings = [] if str(http_fragment) in files else [include_missing(http_fragment)]
+    ours = f"{http_fragment.parent}/"
+    # A file that is included twice is judged in both places, and told once.
+    for one in dict.fromkeys(_directives(files)):
+        if one.file.startswith(ours):
+            continue  # states the safe values
+        findings += _judged(one)
+    return list(dict.fromkeys(findings))
 
 
-def _files(dump: str) -> list[tuple[str, str]]:
+def _judged(one: _Directive) -> list[Finding]:
+    name, *values = one.words
+    if name in _UNSAFE and values == [_UNSAFE[name][0]]:
+        seen = f"`{name} {values[0]}` is set: {_UNSAFE[name][1]}"
+        fix = f"remove it; the default of {name} is the safe one"
+    elif name in _INHERITED and one.within == ("http",):
+        seen = f"`{name}` stands in the http context, so links take it over: {_INHERITED[name]}"
+        fix = "move it into the server blocks it is meant for"
+    else:
+        return []
+    slug = "existing-mode-main-context"
+    return [found(slug, seen, fix=fix, where=one.where, severity=Severity.ERROR)]
+
+
+def _files(dump: str) -> dict[str, str]:
+    """File → text, the main file first; nginx prints each once."""
     parts = _FILE.split(dump)
-    return list(zip(parts[1::2], parts[2::2], strict=True))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def _unsafe_values(file: str, text: str) -> list[Finding]:
-    bare = _NOISE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
-    findings: list[Finding] = []
-    for name, (value, consequence) in _UNSAFE.items():
-        for match in re.finditer(rf"(?<![\w$]){name}\s+{value}\s*;", bare):
-            # The text of a file begins on the line after its heading.
-            line = bare.count("\n", 0, match.start())
-            findings.append(
-                found(
-                    "existing-mode-main-context",
-                    f"`{name} {value}` is set: {consequence}",
-                    fix=f"remove it; the default of {name} is the safe one",
-                    where=Where(file, line),
-                    severity=Severity.ERROR,
-                )
-            )
-    return findings
+def _directives(files: Mapping[str, str]) -> Iterator[_Directive]:
+    main = next(iter(files), None)
+    waiting: list[tuple[str, tuple[str, ...]]] = [(main, ())] if main is not None else []
+    seen = set(waiting)
+    while waiting:
+        file, within = waiting.pop()
+        for one in _parsed(file, files[file], within):
+            if one.words[0] == "include" and len(one.words) > 1:
+                pattern = posixpath.join(posixpath.dirname(main or ""), one.words[1])
+                places = [(name, one.within) for name in files if _matches(name, pattern)]
+                waiting += [place for place in places if place not in seen]
+                seen.update(places)
+            yield one
+
+
+def _matches(file: str, pattern: str) -> bool:
+    """As glob(3): no wildcard stands for a slash."""
+    parts, patterns = (posixpath.normpath(path).split("/") for path in (file, pattern))
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+def _parsed(file: str, text: str, within: tuple[str, ...]) -> Iterator[_Directive]:
+    around = list(within)
+    words: list[str] = []
+    line = start = 0  # the text of a file begins on the line after its heading
+    for token in _TOKEN.finditer(text):
+        word = token["word"] or (token["quoted"] and token["quoted"][1:-1])
+        if word is not None:
+            start = start if words else line
+            words.append(word)
+        elif token["mark"]:
+            if words:
+                yield _Directive(file, start, tuple(words), tuple(around))
+            if token["mark"] == "{":
+                around.append(words[0] if words else "")
+            elif token["mark"] == "}" and len(around) > len(within):
+                around.pop()
+            words = []
+        line += token.group().count("\n")

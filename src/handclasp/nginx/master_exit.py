@@ -14,6 +14,7 @@ class MasterExit:
     code: int | None = None
     killed_by: int | None = None
     forced: bool = False
+    because: str = ""  # why we ended it, when nobody had asked for that
 
     @classmethod
     def of(cls, pid: int, returncode: int | None) -> MasterExit:
@@ -32,4 +33,6 @@ class MasterExit:
         return "adopted, so its exit code is not known"
 
     def __str__(self) -> str:
-        return f"nginx (pid {self.pid}) ended ({self.how}{', forced' if self.forced else ''})"
+        forced = ", forced" if self.forced else ""
+        because = f": {self.because}" if self.because else ""
+        return f"nginx (pid {self.pid}) ended ({self.how}{forced}){because}"

@@ -2,7 +2,7 @@
 
 nginx is made to outlive us: a session of its own, no terminal, no pipe to us. So a killed agent
 leaves it serving, and the next one adopts it by what `master_record` says. It is watched through a
-pidfd, which speaks of exactly one process for ever.
+pidfd, which speaks of exactly one process for ever; whether it has workers is looked up now and then.
 """
 
 from __future__ import annotations
@@ -15,21 +15,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from handclasp.errors import EnvironmentFault, ExitCode, InternalFault
+from handclasp.errors import ExitCode, InternalFault
 from handclasp.findings import FindingsError
 from handclasp.nginx import launch, orphans
-from handclasp.nginx.log_tail import LogMark
+from handclasp.nginx.log_tail import LogMark, grave
 from handclasp.nginx.master_exit import MasterExit
 from handclasp.nginx.master_record import MasterRecord, from_pid_file, written_pid
+from handclasp.nginx.pidfd import open_pidfd
 from handclasp.nginx.reload import ReloadOutcome, ReloadRequest, judge
 from handclasp.nginx.start_failure import start_findings
-from handclasp.nginx.workers import Worker, workers_of
+from handclasp.nginx.workers import Worker, any_serves, workers_of
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _POLL_SECONDS = 0.02
+_LOOK_SECONDS = 2.0
+_PATIENCE_SECONDS = 1.0
+_DRAIN_SECONDS = 10.0
 _HOPELESS = "cannot be respawned"
 """ngx_reap_children: a worker that exits with code 2 is not started again, the master stays."""
 ERROR_LOG = Path("logs/error.log")
@@ -49,7 +53,9 @@ class NginxMaster:
         self._child = child
         self._exit: MasterExit | None = None
         self._exited = asyncio.Event()
-        self._pidfd = _open_pidfd(record.pid)
+        self._under_way = 0  # reloads and endings, during which workers come and go
+        self._mark = LogMark.at_end(Path(record.log_path))
+        self._pidfd = open_pidfd(record.pid)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._pidfd, self._note_exit)
 
@@ -152,6 +158,10 @@ class NginxMaster:
         """Workers by pid, those on their way out included; cache processes are none."""
         return workers_of(self.pid)
 
+    async def serves(self) -> bool:
+        """Whether a worker takes connections; False for a master that is quitting or has none left."""
+        return await any_serves(self.pid, within=_PATIENCE_SECONDS)
+
     def reload(self) -> ReloadRequest:
         """Sends SIGHUP; whether it took is for `reloaded` to say: nginx itself never tells."""
         request = ReloadRequest(
@@ -169,21 +179,26 @@ class NginxMaster:
 
         ``expected_workers``: as many must be there; None: at least one.
         """
-        deadline = request.asked_at + within
-        while True:
-            outcome = judge(
-                request,
-                [(worker.pid, worker.shutting_down) for worker in self.workers()],
-                request.mark.lines(),
-                master_pid=self.pid,
-                expected_workers=expected_workers,
-                ended=str(self._exit) if self._exit else None,
-                elapsed=self._loop.time() - request.asked_at,
-                last_look=self._loop.time() >= deadline,
-            )
-            if outcome is not None:
-                return outcome
-            await asyncio.sleep(_POLL_SECONDS)
+        with self._changing():
+            while True:
+                elapsed = self._loop.time() - request.asked_at
+                workers, lines = self.workers(), request.mark.lines()
+                outcome = judge(
+                    request,
+                    [(worker.pid, worker.shutting_down) for worker in workers],
+                    lines,
+                    master_pid=self.pid,
+                    expected_workers=expected_workers,
+                    ended=str(self._exit) if self._exit else None,
+                    elapsed=elapsed,
+                    last_look=elapsed >= within,
+                )
+                if outcome is not None:
+                    return outcome
+                if all(worker.shutting_down for worker in workers) and _hopeless(lines):
+                    reason = f"its new workers exit at once: {'; '.join(grave(lines)[-3:])}"
+                    return ReloadOutcome(False, elapsed, reason=reason)
+                await asyncio.sleep(_POLL_SECONDS)
 
     def reopen_logs(self) -> None:
         """Sends SIGUSR1: master and workers open their log files anew, after these were renamed."""
@@ -192,7 +207,20 @@ class NginxMaster:
     # -- endings
 
     async def wait(self) -> MasterExit:
-        """Waits for the master to end, however long that takes."""
+        """Waits for the master to end, however long that takes.
+
+        One that no worker serves any more, without a reload or an ending under way, is ended: it
+        would stay like that for ever.
+        """
+        while not self._exited.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._exited.wait()
+            if not (self._exited.is_set() or self._under_way or await self.serves()):
+                await self._end_useless()
+        return await self._ended()
+
+    async def _ended(self) -> MasterExit:
         await self._exited.wait()
         if self._exit is None:
             raise InternalFault("a master ended without an exit")
@@ -217,17 +245,34 @@ class NginxMaster:
 
     # -- inside
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    async def _end_useless(self) -> None:
+        if self._under_way or self._exit is not None:
+            return
+        said = [line for line in grave(self._mark.lines()) if _hopeless([line])]
+        because = "; ".join(["no worker of it took connections any more", *said[-1:]])
+        ended = await self.quit(_DRAIN_SECONDS)
+        self._exit = replace(ended, because=because)
+
     async def _end(self, steps: Iterable[tuple[signal.Signals, float]]) -> MasterExit:
         forced = False
-        for number, patience in steps:
-            self._send(number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await self._exited.wait()
-                break
-            forced = True
-        await orphans.end_session(self.record, patience=0.0 if forced else 1.0)
-        ended = await self.wait()
+        with self._changing():
+            for number, patience in steps:
+                self._send(number)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await self._exited.wait()
+                    break
+                forced = True
+            await orphans.end_session(self.record, patience=0.0 if forced else 1.0)
+            ended = await self._ended()
         return replace(ended, forced=forced)
 
     async def _come_up(self, marks: Sequence[LogMark], within: float, workers: int) -> None:
@@ -235,7 +280,7 @@ class NginxMaster:
             await self._ready(marks, within, workers)
         except BaseException:
             await orphans.end_session(self.record, patience=0.0)
-            await self.wait()
+            await self._ended()
             raise
         # A wrapper script has become nginx by now.
         self._refresh_record()
@@ -248,7 +293,7 @@ class NginxMaster:
             if written_pid(self.prefix) == self.pid and len(self.workers()) >= workers:
                 return
             lines = [line for mark in marks for line in mark.lines()]
-            if any(_HOPELESS in line for line in lines):
+            if _hopeless(lines):
                 raise _start_failure(marks, "its workers exit at once")
             if self._loop.time() >= deadline:
                 raise _start_failure(marks, f"not ready within {within:g} s")
@@ -282,13 +327,5 @@ def _start_failure(marks: Sequence[LogMark], ending: str) -> FindingsError:
     return FindingsError(start_findings(lines, ending), exit_code=ExitCode.ENVIRONMENT)
 
 
-def _open_pidfd(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise
-    except OSError as error:
-        raise EnvironmentFault(
-            f"this system cannot watch a process by pidfd: {error.strerror}",
-            hint="handclasp needs Linux 5.3 or later, and pidfd_open allowed in the container.",
-        ) from error
+def _hopeless(lines: Iterable[str]) -> bool:
+    return any(_HOPELESS in line for line in lines)

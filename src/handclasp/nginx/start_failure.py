@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from handclasp.findings import Finding, found
+from handclasp.nginx.errorlog import bind_refusal
 from handclasp.nginx.log_tail import grave
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 # ngx_open_listening_sockets: "bind() to 127.0.0.1:80 failed (98: Address already in use)"
 _BIND = re.compile(r"bind\(\) to (?P<address>.+) failed \((?P<errno>\d+): ")
-_IN_USE, _DENIED = 98, 13
-_UNIX_FIX = "Stop it (`ss -lxp` shows which it is) or change `listen:`."
 
 
 def is_about_bind(line: str) -> bool:
@@ -23,17 +22,11 @@ def is_about_bind(line: str) -> bool:
 
 
 def bind_findings(lines: Iterable[str]) -> list[Finding]:
-    """One finding per address that is taken or not permitted."""
+    """One finding per address that is taken, not permitted or not this machine's."""
     findings: dict[str, Finding] = {}
     for match in filter(None, map(_BIND.search, lines)):
-        address, number = match["address"], int(match["errno"])
-        if number == _IN_USE:
-            seen = f"nginx cannot listen on {address}: another process has it"
-            fix = _UNIX_FIX if address.startswith("unix:") else None
-            findings[address] = found("port-in-use", seen, fix=fix)
-        elif number == _DENIED and not address.startswith("unix:"):
-            seen = f"nginx may not listen on {address}: permission denied"
-            findings[address] = found("port-privileged", seen)
+        if refused := bind_refusal(match["address"], int(match["errno"])):
+            findings[match["address"]] = refused
     return list(findings.values())
 
 

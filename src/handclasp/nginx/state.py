@@ -284,7 +284,7 @@ class StateDirectory:
     def _sweep(self) -> None:
         for place in (
             self.path,
-            *(self.path / name for name in ("generation", "identities", "trust")),
+            *(self.path / name for name in ("generation", "identities", "trust", "nginx", "run")),
         ):
             durable.sweep(place)
         for versions in self._all():
