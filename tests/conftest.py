@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from handclasp.nginx.features import Feature
 from handclasp.nginx.locate import read_facts
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from handclasp.nginx.facts import Facts
 
 BUILDS = ("distribution", "wheel")
+
+# How long one example takes says something about the machine's load and nothing about the code.
+# On top of the profile in force, which is another where CI=true.
+settings.register_profile(
+    "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def absent(what: str) -> NoReturn:

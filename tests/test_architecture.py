@@ -52,11 +52,14 @@ EDGES = {
     "handclasp.nginx.master_exit": "names of signals",
     "handclasp.nginx.master_record": "remembers the master across agents",
     "handclasp.nginx.orphans": "finds and ends workers that lost their master",
+    "handclasp.nginx.pidfd": "opens a descriptor of a process",
     "handclasp.nginx.proc": "reads /proc",
     "handclasp.nginx.process": "supervises the master: signals and pidfd",
     "handclasp.nginx.state": "the state directory",
     "handclasp.nginx.switch": "moves the links of the state directory",
     "handclasp.nginx.versions": "the version directories of identities and trust",
+    "handclasp.nginx.watching": "waits for the master to come up and to reload",
+    "handclasp.nginx.workers": "looks workers up, and waits for them",
 }
 
 OUTSIDE = frozenset(

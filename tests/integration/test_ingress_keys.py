@@ -142,7 +142,7 @@ def test_the_pages_of_refused_callers_are_no_way_in(
     answers = stage.caller.send(request, sni=name, credentials=credentials)
     # Before 1.19.4 a name of nobody's gets no answer.
     silent = host == "nobody.invalid" and not stage.facts.has(Feature.REJECT_HANDSHAKE)
-    assert len(answers) == (0 if silent else 1)
+    assert len(answers) == 1 or (silent and not answers)
     for answer in answers:
         assert b"PRIVATE" not in answer.body
         assert answer.status in (400, 421)

@@ -91,7 +91,8 @@ class Installation:
     def kill(self) -> None:
         """SIGKILL to all of it, told by open files and not by what the code under test says."""
         for pid in self._with_open_files():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was on its way out
+                os.kill(pid, signal.SIGKILL)
 
     def _with_open_files(self) -> list[int]:
         found = []

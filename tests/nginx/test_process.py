@@ -119,7 +119,7 @@ def test_started_master_serves_and_quits_without_a_trace(here: Installation, por
         await until(lambda: len(master.workers()) == 3)
         assert {worker.uid for worker in master.workers()} == {os.geteuid()}
         assert not any(worker.shutting_down for worker in master.workers())
-        assert master.binary_change() is None
+        assert master.record.binary_change() is None
         assert not master.adopted
         ended = await master.quit(5)
         assert (ended.code, ended.killed_by, ended.forced) == (0, None, False)
@@ -573,6 +573,83 @@ def test_stale_unix_socket_of_a_killed_nginx_is_removed(here: Installation) -> N
     run(scenario())
 
 
+async def lose_workers(here: Installation, master: NginxMaster) -> None:
+    """Every worker from now on exits with code 2, and there are none any more."""
+    (here.prefix / "work").rmdir()
+    for worker in master.workers():
+        os.kill(worker.pid, signal.SIGKILL)
+    await until(lambda: not master.workers())
+
+
+def write_with_work_directory(here: Installation, port: int) -> None:
+    (here.prefix / "work").mkdir()
+    here.write(port, main=f'working_directory "{here.prefix}/work";')
+
+
+def test_master_whose_workers_cannot_be_respawned_is_ended_by_whoever_waits(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        write_with_work_directory(here, port)
+        master = await here.start()
+        assert await master.serves()
+        await lose_workers(here, master)
+        assert not await master.serves()
+        assert master.running
+        async with asyncio.timeout(8):
+            ended = await master.wait()
+        assert (ended.code, ended.forced) == (0, False)
+        assert "no worker of it took connections any more; [alert] worker process" in str(ended)
+        assert "cannot be respawned" in str(ended)
+        assert here.left_running() == []
+
+    run(scenario())
+
+
+def test_master_that_drains_as_asked_is_not_taken_for_one_without_workers(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        waiting = asyncio.ensure_future(master.wait())
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        ending = asyncio.ensure_future(master.quit(20))
+        await until(lambda: all(worker.shutting_down for worker in master.workers()))
+        assert not await master.serves()
+        await asyncio.sleep(3.5)  # longer than the look for workers takes
+        writer.write(b"\r\n")
+        assert (await reader.read()).endswith(b"one")
+        writer.close()
+        assert not (await ending).forced
+        assert (await waiting).because == ""
+
+    run(scenario())
+
+
+def test_reload_whose_workers_exit_at_once_fails_without_delay_and_can_be_undone(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        here.write(port, "two", main="working_directory /nonexistent;")
+        outcome = await master.reloaded(master.reload(), 20)
+        assert (outcome.ok, outcome.lines) == (False, ())
+        assert outcome.seconds < 5
+        assert "its new workers exit at once: " in outcome.reason
+        assert "nonexistent" in outcome.reason
+        here.write(port)
+        assert (await master.reloaded(master.reload(), 20)).ok
+        assert await fetch(port) == "one"
+        await master.terminate()
+
+    run(scenario())
+
+
 # -- adoption
 
 AGENT = """
@@ -703,6 +780,68 @@ def test_reused_pid_is_not_adopted(here: Installation, port: int, tmp_path: Path
     run(scenario())
 
 
+@pytest.mark.parametrize("lost", ["nothing", "master.json", "nginx.pid"])
+def test_copied_prefix_says_nothing_of_the_nginx_on_the_original(
+    here: Installation, port: int, tmp_path: Path, lost: str
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        workers = master.workers()
+        copy = tmp_path / "copy"
+        shutil.copytree(here.prefix, copy)
+        (copy / lost).unlink(missing_ok=True)
+        assert NginxMaster.adopt(copy) is None
+        assert await orphans.end_orphans(copy) == ()
+        # Even if the record claims that it belongs there.
+        arguments = tuple(
+            str(copy) if one == str(here.prefix) else one for one in master.record.arguments
+        )
+        forged = replace(master.record, arguments=arguments)
+        forged.write(copy)
+        assert NginxMaster.adopt(copy) is None
+        assert orphans.members(forged) == ()
+        assert await orphans.end_orphans(copy) == ()
+        assert master.running
+        assert master.workers() == workers
+        await master.terminate()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("record_kept", [True, False])
+def test_prefix_reached_by_another_name_is_the_same(
+    here: Installation, port: int, tmp_path: Path, record_kept: bool
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        first = await here.start()
+        first.close()
+        if not record_kept:
+            (here.prefix / "master.json").unlink()
+        (tmp_path / "link").symlink_to(here.prefix)
+        second = NginxMaster.adopt(tmp_path / "link")
+        assert second is not None
+        assert second.pid == first.pid
+        await second.terminate()
+
+    run(scenario())
+
+
+def test_master_that_runs_another_file_is_not_the_one_recorded(
+    here: Installation, port: int
+) -> None:
+    async def scenario() -> None:
+        here.write(port)
+        master = await here.start()
+        assert master.record.is_alive()
+        assert not replace(master.record, inode=master.record.inode + 1).is_alive()
+        assert not replace(master.record, device=master.record.device + 1).is_alive()
+        await master.terminate()
+
+    run(scenario())
+
+
 def test_record_of_an_earlier_boot_is_not_believed(here: Installation, port: int) -> None:
     async def scenario() -> None:
         here.write(port)
@@ -753,7 +892,9 @@ def test_nginx_behind_a_wrapper_script_is_started_and_adopted(
         wrapped = Installation(wrapper, here.prefix)
         first = await wrapped.start()
         assert Path(first.record.executable) == here.binary
-        assert first.binary_change() is None
+        assert first.record.binary_change() is None
+        assert first.is_other_than(wrapper) is None
+        assert first.is_other_than(here.binary) is not None
         first.close()
         second = NginxMaster.adopt(here.prefix)
         assert second is not None
@@ -786,15 +927,19 @@ def test_replaced_program_is_noticed(here: Installation, port: int, tmp_path: Pa
         shutil.copy2(here.binary, binary)
         copied = Installation(binary, here.prefix)
         master = await copied.start()
-        assert master.binary_change() is None
+        assert master.record.binary_change() is None
         master.close()
         shutil.copy2(here.binary, tmp_path / "newer")
         (tmp_path / "newer").rename(binary)
         adopted = NginxMaster.adopt(here.prefix)
         assert adopted is not None
-        assert f"{binary} was replaced" in str(adopted.binary_change())
+        assert f"{binary} was replaced" in str(adopted.record.binary_change())
+        assert adopted.is_other_than(binary) == adopted.record.binary_change()
+        assert f"was started as {binary}, not as {here.binary}" in str(
+            adopted.is_other_than(here.binary)
+        )
         binary.unlink()
-        assert f"{binary} is gone from disk" in str(adopted.binary_change())
+        assert f"{binary} is gone from disk" in str(adopted.record.binary_change())
         await adopted.terminate()
 
     run(scenario())
@@ -828,11 +973,12 @@ def test_logs_are_rotated_by_rename_and_reopen(here: Installation, port: int) ->
         for name in ("access.log", "error.log"):
             (logs / name).rename(logs / f"{name}.1")
         await fetch(port)
+        # The line is written after the answer.
+        await until(lambda: (logs / "access.log.1").read_text().count("GET /") == 2)
         assert not (logs / "access.log").exists()
         master.reopen_logs()
         await until((logs / "access.log").exists)
         await until((logs / "error.log").exists)
-        rotated = (logs / "access.log.1").read_text()
 
         async def until_logged() -> None:
             async with asyncio.timeout(5):
@@ -840,7 +986,6 @@ def test_logs_are_rotated_by_rename_and_reopen(here: Installation, port: int) ->
                     await fetch(port)
 
         await until_logged()
-        assert rotated.count("GET /") >= 2
         # A reload is still judged by the new file.
         here.write(port, http="nonsense;")
         outcome = await master.reloaded(master.reload(), 10)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -48,18 +50,56 @@ def test_permission_denied_has_its_own_sentence(
     def denied(*_arguments: object, **_keywords: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     assert "this user may not read the file" in str(refusal(tmp_path / "s.yaml"))
 
 
 def test_other_reasons_are_told_in_the_systems_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "Not a directory" in str(refusal(tmp_path / "file" / "s.yaml"))
-    assert "embedded null byte" in str(refusal("a\0b"))
+    assert "embedded null " in str(refusal("a\0b"))  # byte, or from Python 3.13 on character
 
 
 def test_an_endless_file_is_read_up_to_the_bound_only() -> None:
     assert "a spec has at most" in str(refusal("/dev/zero"))
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    text = b"# " + b"x" * 100_000 + b"\nidentities: {a: {certificate: a.pem}}\n"
+
+    def write() -> None:
+        time.sleep(0.1)
+        with pipe.open("wb") as stream:  # more than a pipe holds, and in pieces
+            for start in range(0, len(text), 40_000):
+                stream.write(text[start : start + 40_000])
+                stream.flush()
+                time.sleep(0.05)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert set(read_spec(pipe).spec.identities) == {"a"}
+    finally:
+        writer.join()
+
+
+@pytest.mark.parametrize("written", [None, b"identities:"])
+def test_a_pipe_without_an_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes | None
+) -> None:
+    monkeypatch.setattr("handclasp.spec.read._PATIENCE_SECONDS", 0.2)
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    other_end = os.open(pipe, os.O_RDWR)
+    try:
+        if written:
+            os.write(other_end, written)
+        assert "did not come to an end in 0.2 s" in str(refusal(pipe))
+    finally:
+        os.close(other_end)
+    assert "did not come to an end in 0.2 s" in str(refusal(pipe))
 
 
 def test_paths_are_relative_to_the_file_whatever_the_working_directory(

@@ -18,10 +18,11 @@ from handclasp.agent import journal
 from handclasp.agent.carrier import Applied, Carrier, ChangeRefused
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
+from handclasp.agent.succession import listening_workers, succeeded
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
 from handclasp.findings import FindingsError
 from handclasp.nginx.dump import configuration_dump
-from handclasp.nginx.existing import dump_findings, include_line, include_missing
+from handclasp.nginx.existing import dump_findings, include_line, include_missing, pid_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 _COMMAND_SECONDS = 30.0
 _BACK_SECONDS = 10.0
 """The second reload, the one that goes back, is not waited for as long: somebody waits to be told."""
+_WORKERS_SECONDS = 15.0
 _PROOF_SECONDS = 15.0
 _PAUSE_SECONDS = 0.3
+_READ_ITS_LOG = "read the error log of that nginx: it says there what it did not take"
 
 
 class Attached(Carrier):
@@ -57,9 +60,9 @@ class Attached(Carrier):
         switch = self.switch(prepared, plan, generation)
         accepted = False
         try:
-            await self._test(prepared)
+            pids = await self._test(prepared)
             accepted = True
-            await _reload(prepared, _COMMAND_SECONDS)
+            await _taken(prepared, pids)
             proofs = await self._proven(prepared, plan)
         except BaseException as failure:
             if before is None and (accepted or _only_include_missing(failure, prepared)):
@@ -79,11 +82,15 @@ class Attached(Carrier):
         del within
         self.state.close()
 
-    async def _test(self, prepared: Prepared) -> None:
-        """The whole existing configuration, our includes in it, as `nginx -T` reads it."""
-        findings = await asyncio.to_thread(existing_findings, prepared)
+    async def _test(self, prepared: Prepared) -> Path | None:
+        """The whole existing configuration, our includes in it, as `nginx -T` reads it; returns the
+        master's pid file, if it names one."""
+        dump, findings = await asyncio.to_thread(_dumped, prepared)
         if findings:
             raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
+        prefix = prepared.spec.nginx.prefix or prepared.facts.prefix
+        named = pid_file(dump, PurePosixPath(prefix))
+        return Path(named) if named else None
 
     async def _proven(self, prepared: Prepared, plan: Plan) -> tuple[Proof, ...]:
         """Old workers may answer for a moment after a reload, so the proof is tried until it holds."""
@@ -98,7 +105,7 @@ class Attached(Carrier):
                 what = "; ".join(f"{one.link} on {one.address}: {one.seen}" for one in failed)
                 raise ChangeRefused(
                     f"after the reload not every listener does its job: {what}",
-                    hint="read the error log of that nginx: it says there what it did not take",
+                    hint=_READ_ITS_LOG,
                 )
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -133,18 +140,35 @@ async def _back(prepared: Prepared, failure: BaseException) -> None:
 
 def existing_findings(prepared: Prepared) -> Sequence[Finding]:
     """What the existing installation lacks or sets unsafely, or what its nginx refuses."""
+    return _dumped(prepared)[1]
+
+
+def _dumped(prepared: Prepared) -> tuple[str, Sequence[Finding]]:
     nginx = prepared.spec.nginx
     dump, refused = configuration_dump(
         prepared.binary,
         Path(nginx.config) if nginx.config else None,
         Path(nginx.prefix) if nginx.prefix else None,
     )
-    return refused or dump_findings(dump, http_fragment(prepared))
+    return dump, refused or dump_findings(dump, http_fragment(prepared))
 
 
 def http_fragment(prepared: Prepared) -> PurePosixPath:
     """The file that the existing configuration has to include."""
     return prepared.layout.generations / "current" / "http.conf"
+
+
+async def _taken(prepared: Prepared, pids: Path | None) -> None:
+    """Reloads, and waits for the workers that come of it. Raises ChangeRefused when none do."""
+    before = listening_workers(pids)
+    await _reload(prepared, _COMMAND_SECONDS)
+    if pids is None or before is None:
+        return  # the proof has to do
+    if not await succeeded(pids, before, within=_WORKERS_SECONDS):
+        raise ChangeRefused(
+            f"the reload command was run, and {_WORKERS_SECONDS:g} s later nginx still has its old workers",
+            hint=_READ_ITS_LOG,
+        )
 
 
 async def _reload(prepared: Prepared, seconds: float) -> None:

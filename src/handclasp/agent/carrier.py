@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
+from handclasp.agent.former import HANDOVER_SECONDS, adopted, former
+from handclasp.agent.generation import generation_files, is_current, material_in_use
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
 from handclasp.findings import FindingsError
 from handclasp.nginx.features import Feature
-from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.orphans import remove_stale_sockets
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
-from handclasp.nginx.render import render
 from handclasp.nginx.start_failure import bind_findings
 from handclasp.nginx.state import StateDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from handclasp.agent.prepare import Prepared
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.switch import Switch
@@ -86,9 +83,9 @@ class Carrier:
     async def begin(self, prepared: Prepared) -> Applied:
         """Adopts an nginx left running or starts one, and proves it. Raises when nothing serves then."""
         plan = self.plan_of(prepared)
-        self.master = NginxMaster.adopt(self.state.nginx_prefix)
+        self.master = await adopted(self.state)
         if self.master is not None:
-            return await self._take_over(prepared)
+            return await self.change(prepared)
         generation = await self.staged(prepared, plan)
         switch = self.switch(prepared, plan, generation)
         try:
@@ -103,12 +100,12 @@ class Carrier:
 
     async def change(self, prepared: Prepared) -> Applied:
         """Replaces the plan in effect. Raises ChangeRefused (or what the environment did) with the old
-        plan serving."""
+        plan serving; if not even that could be done, with a `master` that has ended."""
         plan = self.plan_of(prepared)
         master = self._running()
-        if replaced := master.binary_change():
-            journal.warning("nginx program changed", what=replaced)
-        if self._is_current(prepared, plan):
+        if other := self._other_program(prepared, master):
+            return await self._exchange(prepared, plan, master, other)
+        if is_current(self.state, prepared, plan):
             proofs = await self._proofs(prepared, plan)
             generation = self.state.current_generation() or 0
             return self.in_effect(Applied(prepared, plan, generation, proofs, changed=False))
@@ -161,16 +158,11 @@ class Carrier:
         """Removes what no kept generation uses. A generation is kept for some changes more, so nothing
         goes that a worker of the one before may still look up."""
         self.state.prune()
-        used: dict[str, set[str]] = {"identities": {REJECT_IDENTITY}, "trust": set()}
-        for folder in self.state.generations():
-            try:
-                plan = json.loads((folder / "plan.json").read_bytes())
-                names = {kind: {str(name) for name, _ in plan[kind]} for kind in used}
-            except (OSError, ValueError, KeyError, TypeError) as problem:
-                journal.warning("old material is kept", because=f"{folder}: {problem}")
-                return
-            for kind in used:
-                used[kind] |= names[kind]
+        try:
+            used = material_in_use(self.state)
+        except ValueError as problem:
+            journal.warning("old material is kept", because=problem)
+            return
         for path in self.state.keep_only(identities=used["identities"], trust=used["trust"]):
             journal.info("no longer used, removed", path=path)
 
@@ -191,33 +183,40 @@ class Carrier:
 
     # -- inside
 
-    async def _take_over(self, prepared: Prepared) -> Applied:
-        master = self._running()
-        journal.info("nginx adopted", pid=master.pid)
-        running = Path(master.record.executable.removesuffix(" (deleted)"))
-        if running != prepared.binary.resolve():
-            # Another program cannot be reloaded into this one; the old one goes, the new one comes.
-            journal.warning("another nginx runs", running=running, wanted=prepared.binary)
-            await master.quit(_RELOAD_SECONDS)
-            self.master = None
-            return await self.begin(prepared)
-        return await self.change(prepared)
+    def _other_program(self, prepared: Prepared, master: NginxMaster) -> str | None:
+        """Why what runs cannot be told to read what is rendered for the program on disk, if so.
 
-    def _is_current(self, prepared: Prepared, plan: Plan) -> bool:
-        """Whether exactly these files are in effect already."""
-        current = self.state.current_generation()
-        if current is None:
-            return False
-        folder = self.state.generation_path(current)
-        wanted = _files(prepared, plan)
-        same_files = all(_text(folder / name) == text for name, text in wanted.items())
-        return (
-            same_files
-            and all(
-                self.state.current_identity(name) == version for name, version in plan.identities
-            )
-            and all(self.state.current_trust(name) == version for name, version in plan.trust)
-        )
+        A plan whose facts are those in effect (names have other addresses) was made for what runs.
+        """
+        if self.applied is not None and self.applied.prepared.facts is prepared.facts:
+            return None
+        return master.is_other_than(prepared.binary)
+
+    async def _exchange(
+        self, prepared: Prepared, plan: Plan, old: NginxMaster, why: str
+    ) -> Applied:
+        """Ends the nginx that runs and starts another program in its place, which has tested the new
+        configuration before. If that fails the old one is started again on what it served."""
+        journal.warning("nginx has to be restarted, not reloaded", because=why)
+        generation = await self.staged(prepared, plan)
+        listeners = prepare_sockets(plan, prepared)
+        with former(old, self.state) as again:
+            switch = self.switch(prepared, plan, generation)
+            self.master = None  # its end is wanted, and no accident to be mended
+            try:
+                journal.info("nginx ended", how=await old.quit(HANDOVER_SECONDS))
+                await self._start(prepared, plan)
+                proofs = await self._proofs(prepared, plan)
+            except BaseException as failure:
+                await self._end_quietly()
+                if old.running:
+                    await old.terminate()
+                switch.rollback()
+                self.master = await again.start(failure, listeners) or old
+                raise
+        switch.commit()
+        self.tidy()
+        return self.in_effect(Applied(prepared, plan, generation, proofs))
 
     async def staged(self, prepared: Prepared, plan: Plan) -> int:
         """Everything written and tested, no link moved. Raises FindingsError when nginx says no."""
@@ -233,7 +232,7 @@ class Carrier:
         stage(self.state, prepared, plan)
         if findings := refusals(self.state, prepared, plan):
             raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
-        return self.state.write_generation(_files(prepared, plan))
+        return self.state.write_generation(generation_files(prepared, plan))
 
     def switch(self, prepared: Prepared, plan: Plan, generation: int) -> Switch:
         """Moves every link to what the plan names; to be committed or rolled back."""
@@ -289,17 +288,3 @@ class Carrier:
         """Notes what is in effect."""
         self.applied = applied
         return applied
-
-
-def _files(prepared: Prepared, plan: Plan) -> Mapping[str, str]:
-    existing = prepared.spec.nginx.mode == "existing"
-    base = prepared.layout.generations / "current" if existing else None
-    files = render(plan, prepared.facts, prepared.layout, include_base=base)
-    return {**files, "plan.json": plan.as_json() + "\n"}
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return None

@@ -18,7 +18,7 @@ from handclasp.agent import journal
 from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.control import CONTROL_SOCKET, StatusServers
-from handclasp.agent.names import followed_names, names_changed, readdressed, without_address
+from handclasp.agent.names import NameWatch, readdressed
 from handclasp.agent.notify import notify
 from handclasp.agent.prepare import Choices, Prepared, prepare
 from handclasp.agent.status import Snapshot
@@ -67,8 +67,9 @@ class Agent:
         self._lifecycle = Lifecycle()
         self._started = clock.now()
         self._refused_change: str | None = None
-        self._unresolved: frozenset[str] = frozenset()
+        self._names = NameWatch(resolver, settings.dns_poll_seconds)
         self._status: StatusServers | None = None
+        self._watched: object = None  # the master whose end will be told
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, prepared: Prepared) -> None:
@@ -110,7 +111,12 @@ class Agent:
         applied = await beginning
         self._note(Event.MASTER_STARTED)
         self._watch_master()
-        self._spawn(self._watch_names())
+        self._spawn(
+            self._names.watch(
+                lambda: self._carrier.applied.prepared if self._carrier.applied else None,
+                lambda: self._events.put_nowait("names changed"),
+            )
+        )
         self._on_ready(applied)
         self._announce(applied)
 
@@ -179,6 +185,8 @@ class Agent:
             journal.error(f"change refused, the old configuration {state}", why=why)
             notify("READY=1", f"STATUS=change refused: {why[:200]}")
             return why
+        finally:
+            self._watch_master()
         journal.info(
             "change in effect" if applied.changed else "nothing changed",
             generation=applied.generation,
@@ -197,7 +205,6 @@ class Agent:
                 await self._act(self._note(Event.START_FAILED))
                 raise
             self._note(Event.MASTER_STARTED)
-            self._watch_master()
         else:
             before = self._carrier.applied
             self._note(Event.RELOAD_ASKED)
@@ -259,8 +266,9 @@ class Agent:
 
     def _watch_master(self) -> None:
         master = self._carrier.master
-        if master is None:
+        if master is None or (master is self._watched and master.running):
             return
+        self._watched = master
 
         async def watch() -> None:
             ended = await master.wait()
@@ -269,20 +277,6 @@ class Agent:
                 self._events.put_nowait("master exited")
 
         self._spawn(watch())
-
-    # -- names
-
-    async def _watch_names(self) -> None:
-        """Follows addresses of names that this nginx cannot follow itself, and knows which of the others
-        have none."""
-        while True:
-            await asyncio.sleep(self._settings.dns_poll_seconds)
-            applied = self._carrier.applied
-            if applied is not None and await names_changed(applied.prepared, self._resolver):
-                self._events.put_nowait("names changed")
-            if applied is not None:
-                seen = await self._resolver.resolve(followed_names(applied.prepared))
-                self._unresolved = without_address(applied.prepared, seen)
 
     # -- around it
 
@@ -301,11 +295,10 @@ class Agent:
             started=self._started,
             now=self._clock.now(),
             refused_change=self._refused_change,
-            unresolved=self._unresolved,
+            unresolved=self._names.unresolved(applied.prepared),
         )
 
     def _announce(self, applied: Applied) -> None:
-        self._unresolved = without_address(applied.prepared, applied.prepared.addresses)
         links = len(applied.plan.egress) + len(applied.plan.ingress)
         pid = self._carrier.master.pid if self._carrier.master else 0
         notify("READY=1", f"STATUS=serving {links} links", f"MAINPID={os.getpid()}")

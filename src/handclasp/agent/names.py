@@ -1,7 +1,12 @@
-"""Following the addresses of upstream names while running, where nginx cannot (edge: resolver, machine)."""
+"""Following the addresses of upstream names while running (edge: resolver, machine).
+
+Where nginx cannot follow a name it is told of new addresses; where it can, we only tell whether there
+are any.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -10,33 +15,48 @@ from handclasp.agent.prepare import named_hosts
 from handclasp.nginx.plan import Inputs, make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from handclasp.agent.prepare import Prepared
     from handclasp.ports import Resolver
 
 
-async def names_changed(prepared: Prepared, resolver: Resolver) -> bool:
-    """Whether a name that nginx was given as addresses has others now."""
-    names = prepared.plan.resolved_names if prepared.plan else ()
-    if not names:
-        return False
-    seen = await resolver.resolve(names)
-    return any(seen[name] != prepared.addresses.get(name, ()) for name in names)
+class NameWatch:
+    """Looks every name of the plan in effect up from time to time."""
+
+    def __init__(self, resolver: Resolver, every_seconds: float) -> None:
+        self._resolver = resolver
+        self._every_seconds = every_seconds
+        self._seen: tuple[Prepared | None, Mapping[str, tuple[str, ...]]] = (None, {})
+
+    async def watch(
+        self, in_effect: Callable[[], Prepared | None], changed: Callable[[], None]
+    ) -> None:
+        """Calls `changed` when a name that nginx was given as addresses has others now. Does not end."""
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            prepared = in_effect()
+            if prepared is None or prepared.plan is None:
+                continue
+            given = prepared.plan.resolved_names
+            seen = await self._resolver.resolve([*given, *_followed_names(prepared)])
+            self._seen = (prepared, seen)
+            if any(seen[name] != prepared.addresses.get(name, ()) for name in given):
+                changed()
+
+    def unresolved(self, prepared: Prepared) -> frozenset[str]:
+        """Names that nginx follows by itself, as far as this machine knows no address of theirs.
+
+        With nameservers of the spec's own nginx may know better, so nothing is said then.
+        """
+        if prepared.spec.resolver.addresses:
+            return frozenset()
+        of, seen = self._seen
+        addresses = seen if of is prepared else prepared.addresses
+        return frozenset(name for name in _followed_names(prepared) if not addresses.get(name))
 
 
-def without_address(prepared: Prepared, addresses: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-    """Names that nginx follows by itself, as far as this machine knows no address of theirs.
-
-    With nameservers of the spec's own nginx may know better, so nothing is said then.
-    """
-    if prepared.spec.resolver.addresses:
-        return frozenset()
-    return frozenset(name for name in followed_names(prepared) if not addresses.get(name))
-
-
-def followed_names(prepared: Prepared) -> tuple[str, ...]:
-    """Names that nginx follows by itself."""
+def _followed_names(prepared: Prepared) -> tuple[str, ...]:
     upstreams = prepared.plan.upstreams if prepared.plan else ()
     names = {
         server.address.rpartition(":")[0]

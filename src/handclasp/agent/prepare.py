@@ -41,6 +41,9 @@ class Choices:
     spec: Path
     nginx: str | None = None
     state: Path | None = None
+    existing: bool = (
+        False  # whatever the mode of the spec: includes for an nginx somebody else runs
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         asyncio.to_thread(load_material, spec),
         resolver.resolve(named_hosts(spec)),
     )
-    existing = spec.nginx.mode == "existing"
+    existing = choices.existing or spec.nginx.mode == "existing"
     account = None if existing else worker_account(spec.nginx.user, facts)
     machine = read_machine(account, existing=existing)
     layout = Layout(PurePosixPath(_spelled(state_directory(choices.state, loaded))))

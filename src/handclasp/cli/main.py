@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
@@ -127,10 +128,18 @@ def _run(arguments: list[str] | None) -> int:
         click.echo(
             f"error: cannot write {error.filename or 'the output'}: {error.strerror}", err=True
         )
+        if error.filename is None:
+            _give_up_output()
         return int(ExitCode.ENVIRONMENT)
     except Exception:  # noqa: BLE001  the one place where a bug becomes an exit code
         return _bug()
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _give_up_output() -> None:
+    """What is still in the buffer would be tried again at exit, whose failure is exit code 120."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bug() -> int:

@@ -33,9 +33,8 @@ def render(spec: Path, nginx: str | None, state_dir: Path | None, output: Path |
     from handclasp.findings import FindingsError
     from handclasp.nginx.render import render as render_plan
 
-    prepared = asyncio.run(
-        prepare(Choices(spec, nginx, state_dir), now=SystemClock().now(), resolver=SystemResolver())
-    )
+    choices = Choices(spec, nginx, state_dir, existing=output is not None)
+    prepared = asyncio.run(prepare(choices, now=SystemClock().now(), resolver=SystemResolver()))
     if prepared.plan is None:
         raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
     echo_findings(prepared.findings)

@@ -45,6 +45,8 @@ _INHERITED = {
 }
 """Directives of the http context that our locations would take over and that no value switches off."""
 
+_DEPTH = 2  # blocks that are told apart: http, and one inside
+
 
 @dataclass(frozen=True, slots=True)
 class _Directive:
@@ -86,6 +88,16 @@ def dump_findings(dump: str, http_fragment: PurePosixPath) -> list[Finding]:
     return list(dict.fromkeys(findings))
 
 
+def pid_file(dump: str, prefix: PurePosixPath) -> PurePosixPath | None:
+    """Where the master's pid is written; None when the configuration leaves that to the build."""
+    named = [
+        one.words[1]
+        for one in _directives(_files(dump))
+        if one.words[0] == "pid" and len(one.words) == 2 and not one.within
+    ]
+    return prefix / named[-1] if named else None
+
+
 def _judged(one: _Directive) -> list[Finding]:
     name, *values = one.words
     if name in _UNSAFE and values == [_UNSAFE[name][0]]:
@@ -107,15 +119,18 @@ def _files(dump: str) -> dict[str, str]:
 
 
 def _directives(files: Mapping[str, str]) -> Iterator[_Directive]:
+    """All of them, by file. Whether something stands in http or deeper is told apart; a file included
+    twice equally deep is read once, so that one including itself comes to an end."""
     main = next(iter(files), None)
-    waiting: list[tuple[str, tuple[str, ...]]] = [(main, ())] if main is not None else []
+    waiting: list[tuple[str, tuple[str, ...]]] = [] if main is None else [(main, ())]
     seen = set(waiting)
     while waiting:
         file, within = waiting.pop()
         for one in _parsed(file, files[file], within):
             if one.words[0] == "include" and len(one.words) > 1:
                 pattern = posixpath.join(posixpath.dirname(main or ""), one.words[1])
-                places = [(name, one.within) for name in files if _matches(name, pattern)]
+                around = one.within[:_DEPTH]
+                places = [(name, around) for name in files if _matches(name, pattern)]
                 waiting += [place for place in places if place not in seen]
                 seen.update(places)
             yield one

@@ -33,16 +33,22 @@ _REQUIRED_MODULES = ("http_ssl", "http_proxy", "http_map", "http_rewrite")
 # is compiled in only together with http_v2 (auto/modules); its row in `features` asks for both.
 _BUILT_IN = frozenset(
     {
+        "http_cache",
+        "http_charset",
         "http_grpc",
+        "http_gzip",
         "http_limit_req",
         "http_map",
+        "http_mirror",
         "http_proxy",
         "http_rewrite",
+        "http_ssi",
         "http_upstream_hash",
         "http_upstream_ip_hash",
         "http_upstream_keepalive",
         "http_upstream_least_conn",
         "http_upstream_zone",
+        "http_userid",
     }
 )
 
@@ -265,6 +271,8 @@ def _modules(options: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
             (dynamic if value == "dynamic" else built_in).add(name)
         else:
             built_in.discard(name)
+    if "--without-http-cache" in options:
+        built_in.discard("http_cache")
     if "--without-http" in options:
         built_in = {name for name in built_in if not name.startswith("http_")}
     for family in dynamic & {"stream", "mail"}:

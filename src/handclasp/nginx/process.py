@@ -15,27 +15,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from handclasp.errors import ExitCode, InternalFault
-from handclasp.findings import FindingsError
+from handclasp.errors import InternalFault
 from handclasp.nginx import launch, orphans
 from handclasp.nginx.log_tail import LogMark, grave
 from handclasp.nginx.master_exit import MasterExit
-from handclasp.nginx.master_record import MasterRecord, from_pid_file, written_pid
+from handclasp.nginx.master_record import MasterRecord, from_pid_file
 from handclasp.nginx.pidfd import open_pidfd
-from handclasp.nginx.reload import ReloadOutcome, ReloadRequest, judge
-from handclasp.nginx.start_failure import start_findings
+from handclasp.nginx.reload import ReloadOutcome, ReloadRequest
+from handclasp.nginx.watching import hopeless, start_failure, until_ready, until_reloaded
 from handclasp.nginx.workers import Worker, any_serves, workers_of
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_POLL_SECONDS = 0.02
 _LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
-_HOPELESS = "cannot be respawned"
-"""ngx_reap_children: a worker that exits with code 2 is not started again, the master stays."""
 ERROR_LOG = Path("logs/error.log")
 STDERR_LOG = Path("logs/stderr.log")
 """What nginx says before its own log is open; below the prefix."""
@@ -111,7 +107,7 @@ class NginxMaster:
             child.wait()
             raise
         if record is None:
-            raise _start_failure(marks, MasterExit.of(child.pid, child.wait()).how)
+            raise start_failure(marks, MasterExit.of(child.pid, child.wait()).how)
         await master._come_up(marks, within, expected_workers or 1)
         return master
 
@@ -133,10 +129,10 @@ class NginxMaster:
         except ProcessLookupError:
             return None
         # Again, now that the pidfd holds on to whatever process it is.
-        if not record.is_alive():
-            master.close()
-            return None
-        return master
+        if record.is_alive():
+            return master
+        master.close()
+        return None
 
     # -- while it runs
 
@@ -150,8 +146,11 @@ class NginxMaster:
         """Whether it has not been seen to end."""
         return self._exit is None
 
-    def binary_change(self) -> str | None:
-        """A sentence when its program was replaced on disk since it started, else None."""
+    def is_other_than(self, binary: Path) -> str | None:
+        """A sentence when starting ``binary`` now would give another program, else None."""
+        started = self.record.program or self.record.executable.removesuffix(" (deleted)")
+        if started != os.path.realpath(binary):
+            return f"nginx (pid {self.pid}) was started as {started}, not as {binary}"
         return self.record.binary_change()
 
     def workers(self) -> tuple[Worker, ...]:
@@ -159,7 +158,7 @@ class NginxMaster:
         return workers_of(self.pid)
 
     async def serves(self) -> bool:
-        """Whether a worker takes connections; False for a master that is quitting or has none left."""
+        """Whether a worker takes connections; False for a master that is quitting or lost them."""
         return await any_serves(self.pid, within=_PATIENCE_SECONDS)
 
     def reload(self) -> ReloadRequest:
@@ -180,25 +179,13 @@ class NginxMaster:
         ``expected_workers``: as many must be there; None: at least one.
         """
         with self._changing():
-            while True:
-                elapsed = self._loop.time() - request.asked_at
-                workers, lines = self.workers(), request.mark.lines()
-                outcome = judge(
-                    request,
-                    [(worker.pid, worker.shutting_down) for worker in workers],
-                    lines,
-                    master_pid=self.pid,
-                    expected_workers=expected_workers,
-                    ended=str(self._exit) if self._exit else None,
-                    elapsed=elapsed,
-                    last_look=elapsed >= within,
-                )
-                if outcome is not None:
-                    return outcome
-                if all(worker.shutting_down for worker in workers) and _hopeless(lines):
-                    reason = f"its new workers exit at once: {'; '.join(grave(lines)[-3:])}"
-                    return ReloadOutcome(False, elapsed, reason=reason)
-                await asyncio.sleep(_POLL_SECONDS)
+            return await until_reloaded(
+                self.pid,
+                request,
+                lambda: self._exit,
+                within=within,
+                expected_workers=expected_workers,
+            )
 
     def reopen_logs(self) -> None:
         """Sends SIGUSR1: master and workers open their log files anew, after these were renamed."""
@@ -216,7 +203,7 @@ class NginxMaster:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._exited.wait()
-            if not (self._exited.is_set() or self._under_way or await self.serves()):
+            if not (self._exited.is_set() or await self.serves()):
                 await self._end_useless()
         return await self._ended()
 
@@ -254,12 +241,11 @@ class NginxMaster:
             self._under_way -= 1
 
     async def _end_useless(self) -> None:
-        if self._under_way or self._exit is not None:
+        if self._under_way or self._pidfd < 0:
             return
-        said = [line for line in grave(self._mark.lines()) if _hopeless([line])]
+        said = [line for line in grave(self._mark.lines()) if hopeless([line])]
         because = "; ".join(["no worker of it took connections any more", *said[-1:]])
-        ended = await self.quit(_DRAIN_SECONDS)
-        self._exit = replace(ended, because=because)
+        self._exit = replace(await self.quit(_DRAIN_SECONDS), because=because)
 
     async def _end(self, steps: Iterable[tuple[signal.Signals, float]]) -> MasterExit:
         forced = False
@@ -277,27 +263,17 @@ class NginxMaster:
 
     async def _come_up(self, marks: Sequence[LogMark], within: float, workers: int) -> None:
         try:
-            await self._ready(marks, within, workers)
+            await until_ready(
+                self.pid, self.prefix, marks, lambda: self._exit, within=within, workers=workers
+            )
         except BaseException:
+            # By pidfd: a wrapper that has not become nginx yet has not its title either.
+            self._send(signal.SIGKILL)
             await orphans.end_session(self.record, patience=0.0)
             await self._ended()
             raise
         # A wrapper script has become nginx by now.
         self._refresh_record()
-
-    async def _ready(self, marks: Sequence[LogMark], within: float, workers: int) -> None:
-        deadline = self._loop.time() + within
-        while True:
-            if self._exit is not None:
-                raise _start_failure(marks, self._exit.how)
-            if written_pid(self.prefix) == self.pid and len(self.workers()) >= workers:
-                return
-            lines = [line for mark in marks for line in mark.lines()]
-            if _hopeless(lines):
-                raise _start_failure(marks, "its workers exit at once")
-            if self._loop.time() >= deadline:
-                raise _start_failure(marks, f"not ready within {within:g} s")
-            await asyncio.sleep(_POLL_SECONDS)
 
     def _refresh_record(self) -> None:
         seen = MasterRecord.of(
@@ -320,12 +296,3 @@ class NginxMaster:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
-
-
-def _start_failure(marks: Sequence[LogMark], ending: str) -> FindingsError:
-    lines = [line for mark in marks for line in mark.lines()]
-    return FindingsError(start_findings(lines, ending), exit_code=ExitCode.ENVIRONMENT)
-
-
-def _hopeless(lines: Iterable[str]) -> bool:
-    return any(_HOPELESS in line for line in lines)

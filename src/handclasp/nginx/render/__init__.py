@@ -8,6 +8,7 @@
 ``failures``   what an application sees when an egress link fails
 ``egress``     link-NAME.conf of egress links
 ``ingress``    listeners.conf, redirects.conf and link-NAME.conf of ingress links
+``inherited``  what keeps an existing installation's http context out of our servers
 ``refusals``   the pages of refused callers
 ``allow``      allow rules as patterns
 ``headers``    what is stripped and set
@@ -22,6 +23,7 @@ from handclasp.nginx.render.egress import egress_fragment
 from handclasp.nginx.render.headers import strip_file, strip_fragment
 from handclasp.nginx.render.http import http_fragment, link_file
 from handclasp.nginx.render.ingress import ingress_fragment, listeners_fragment, redirects_fragment
+from handclasp.nginx.render.inherited import INHERITED_FILE, inherited_fragment
 from handclasp.nginx.render.process import main_fragment
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ def render(
         **{link_file(one.link): egress_fragment(one, context) for one in plan.egress},
         **{link_file(one.link): ingress_fragment(one, context) for one in plan.ingress},
     }
+    if include_base is not None:
+        fragments[INHERITED_FILE] = inherited_fragment(context)
     return {name: "\n".join(lines) + "\n" for name, lines in fragments.items()}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from handclasp.nginx.features import Feature
 from handclasp.nginx.render.text import directive
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ _CORE = (
     ("chunked_transfer_encoding", "on"),
     ("limit_rate", 0),
     ("recursive_error_pages", "off"),
-    ("satisfy", "all"),
 )
 # Module → its directives. Only modules that are part of the program: one that is loaded may be absent.
 _BY_MODULE: dict[str, tuple[tuple[str, object], ...]] = {
     "http_addition": (("add_before_body", ""), ("add_after_body", "")),
     "http_auth_request": (("auth_request", "off"),),
+    "http_cache": (("proxy_cache", "off"),),
     "http_charset": (("charset", "off"),),
     "http_gunzip": (("gunzip", "off"),),
     "http_gzip": (("gzip", "off"),),
@@ -40,7 +41,6 @@ _BY_MODULE: dict[str, tuple[tuple[str, object], ...]] = {
 }
 # Of the upstream modules; a location that needs another value states it.
 _PROXY = (
-    ("cache", "off"),
     ("store", "off"),
     ("cookie_domain", "off"),
     ("cookie_path", "off"),
@@ -71,7 +71,7 @@ def inherited_fragment(context: Context) -> list[str]:
         if module in facts.modules:
             lines += [directive(*one) for one in directives]
     lines += [directive(f"proxy_{name}", value) for name, value in (*_PROXY, *_BOTH)]
-    if "http_grpc" in facts.modules:
+    if facts.has(Feature.GRPC):
         lines += [directive(f"grpc_{name}", value) for name, value in _BOTH]
     return lines
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
+from handclasp.nginx.render.inherited import inherited_include
 from handclasp.nginx.render.text import block, directive, duration, identifier, size
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def connection_directives(
 ) -> list[str]:
     """Limits on what a caller may do with a connection."""
     lines = [
+        *inherited_include(context),
         directive("server_tokens", "off"),
         directive("client_max_body_size", size(limits.body)),
         directive("large_client_header_buffers", 4, size(limits.header)),
