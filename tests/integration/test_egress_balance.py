@@ -99,10 +99,16 @@ def _spec(
         "backed": ([url(a), {"url": url(b), "backup": True}], {}),
         "fallen": ([dead, {"url": url(b), "backup": True}], {}),
         "refused": ([dead, url(b)], {}),
-        "distrusted": ([url(bad), url(b)], {}),
+        "distrusted": ([{"url": url(bad), "max_fails": 1}, url(b)], {}),
         "hanging": ([{"url": url(one), "max_fails": 0} for one in (a, b)], {}),
         "once": ([{"url": dead, "max_fails": 0}, {"url": url(b), "max_fails": 0}], {"tries": 1}),
-        "all-down": ([dead, dead.replace("127.0.0.1", "127.0.0.2")], {}),
+        "all-down": (
+            [
+                {"url": one, "max_fails": 1}
+                for one in (dead, dead.replace("127.0.0.1", "127.0.0.2"))
+            ],
+            {},
+        ),
         "all-bad": ([url(bad)], {}),
         "forgetful": (url(forgetful), {"pool": {"idle": "30s"}}),
         "idle": (url(a), {"pool": {"idle": "200ms"}}),

@@ -139,6 +139,20 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 OTHER_IDENTITY_HEADERS: tuple[str, ...] = (
+    "X-Forwarded-Tls-Client-Cert-Infos",
+    "X-Client-Verified",
+    "X-SSL-Client-Verified",
+    "X-TLS-Client-Cert",
+    "X-SSL-Cert-Chain",
+    "X-Client-Cert-Subject",
+    "X-Client-Cert-Issuer",
+    "X-Client-Cert-Fingerprint",
+    "X-Client-Cert-DN",
+    "X-Client-Cert-Verified",
+    "Remote-User",
+    "X-Remote-User",
+    "X-Auth-Request-User",
+    "X-Auth-Request-Email",
     "X-Original-Client-Cert",
     # Apache's and Tomcat's (SSLValve) names, as CGI spells them
     "SSL-Client-Escaped-Cert",
@@ -179,6 +193,11 @@ OTHER_IDENTITY_HEADERS: tuple[str, ...] = (
 )
 
 FORWARDING_HEADERS: tuple[str, ...] = (
+    "True-Client-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "CF-Connecting-IP",
+    "HTTP2-Settings",
     "Forwarded",
     "X-Forwarded-Access-Token",
     "X-Forwarded-By",

@@ -57,7 +57,7 @@ ADVISORIES: tuple[Advisory, ...] = (
             "memory is overwritten when a string holds a capture and then a map variable with a "
             "regular expression, or a variable that is not cached"
         ),
-        asked_for=False,  # no string or rewrite of ours holds a capture
+        asked_for=False,  # no rewrite of ours, no map variable after a capture
     ),
     Advisory(
         cve="CVE-2026-42055",
@@ -79,7 +79,7 @@ ADVISORIES: tuple[Advisory, ...] = (
         last=(1, 31, 0),
         fixed=((1, 30, 2), (1, 31, 1)),
         concerns="memory is overwritten by requests where rewrite uses overlapping captures",
-        asked_for=False,  # no string or rewrite of ours holds a capture
+        asked_for=False,  # no rewrite of ours, no map variable after a capture
     ),
     Advisory(
         cve="CVE-2026-42945",
@@ -88,7 +88,7 @@ ADVISORIES: tuple[Advisory, ...] = (
         last=(1, 30, 0),
         fixed=((1, 30, 1), (1, 31, 0)),
         concerns="memory is overwritten by requests where rewrite uses captures",
-        asked_for=False,  # no string or rewrite of ours holds a capture
+        asked_for=False,  # no rewrite of ours, no map variable after a capture
     ),
     Advisory(
         cve="CVE-2026-42926",

@@ -134,7 +134,7 @@ def _route(path: str, settings: _Resolved, inputs: Inputs, draft: Draft, *, grpc
     _check_tls(settings, inputs, draft)
     servers = _servers(settings, inputs, draft)
     timeouts = timeout_settings(settings.timeouts, grpc=grpc, streaming=_SILENT_STREAM)
-    host = "$http_host" if settings.host == "preserve" else _host_header(settings, name)
+    host = "$hc_host" if settings.host == "preserve" else _host_header(settings, name)
     if not servers:
         names = ", ".join(sorted({str(entry.url.host) for entry in settings.upstream}))
         return Route(path, None, f"upstream name {names} cannot be resolved", host, timeouts)

@@ -93,9 +93,13 @@ def servers_of(
         draft.nginx_resolves = True
         return (server(f"{url.host}:{url.port}", resolve=True),)
     draft.watched_names.add(url.host)
-    return tuple(
-        server(_with_port(address, url.port)) for address in inputs.addresses.get(url.host, ())
-    )
+    addresses = [_with_port(one, url.port) for one in inputs.addresses.get(url.host, ())]
+    if entry is None and len(addresses) > 1:
+        # One backend under several addresses, as localhost is: alternatives, not shares of the load.
+        # Taking turns would send every other request to an address where perhaps nobody listens.
+        first, *others = (Server(address, max_fails=0) for address in addresses)
+        return (first, *(replace(other, backup=True) for other in others))
+    return tuple(server(address) for address in addresses)
 
 
 def nginx_can_follow(host: str, inputs: Inputs) -> bool:

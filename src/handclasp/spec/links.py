@@ -55,7 +55,7 @@ class UpstreamServer(Section):
     """https:// or grpcs:// with a name, an IP address or unix:/path."""
     weight: int = Field(default=1, ge=1, le=1000)
     """Share of requests relative to the others."""
-    max_fails: int = Field(default=1, ge=0)
+    max_fails: int = Field(default=3, ge=0)
     """Failures within `fail_timeout` after which the server is left out; 0 never leaves it out."""
     fail_timeout: Duration = timedelta(seconds=10)
     """Time in which failures count, and for which the server is left out."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
-from handclasp.nginx.render.failures import down_location, failure_directives
+from handclasp.nginx.render.allow import original_map, original_variable
+from handclasp.nginx.render.failures import (
+    down_location,
+    failure_directives,
+    failure_pages,
+)
 from handclasp.nginx.render.headers import location_headers
 from handclasp.nginx.render.servers import (
     access_log,
@@ -14,12 +19,13 @@ from handclasp.nginx.render.servers import (
     log_format,
 )
 from handclasp.nginx.render.text import block, directive
-from handclasp.nginx.render.upstreams import pass_directives
+from handclasp.nginx.render.upstreams import once_guard, once_page, pass_directives
 
 if TYPE_CHECKING:
     from handclasp.nginx.parts import EgressServer, Route
     from handclasp.nginx.render.context import Context
 
+_CROSS_SITE = "A web page of another site sent this request; this link is for applications.\n"
 _REFUSED_HOST = (
     "This is the handclasp egress link {link}. It does not answer for the Host of this request;"
     " send the request to localhost, or list the name under accept_hosts.\n"
@@ -29,6 +35,8 @@ _REFUSED_HOST = (
 def egress_fragment(server: EgressServer, context: Context) -> list[str]:
     """links/NAME.conf of an egress link."""
     lines = [log_format(server.link, tls=False), *limit_zones(server.link, server.limits)]
+    if server.original:
+        lines += original_map(server.link, server.original.read)
     any_host = server.hosts == ("*",)
     if not any_host:
         lines += _refusing_server(server, context)
@@ -87,18 +95,15 @@ def _location(server: EgressServer, number: int, route: Route, context: Context)
     upstream = context.upstreams[route.upstream]
     kind = "grpc" if upstream.grpc else "proxy"
     original = server.original
-    identity = (
-        [(original.write, f"$http_{original.read.lower().replace('-', '_')}")] if original else []
-    )
-    return block(
-        "location",
-        *place,
-        body=[
+    identity = [(original.write, original_variable(server.link))] if original else []
+
+    def passing(tries: int) -> list[str]:
+        return [
             *pass_directives(
                 upstream,
                 context,
                 timeouts=route.timeouts,
-                tries=server.tries,
+                tries=tries,
                 buffering=server.buffering,
             ),
             *_redirects(kind, route),
@@ -110,8 +115,38 @@ def _location(server: EgressServer, number: int, route: Route, context: Context)
                 identity=identity,
                 websocket=kind == "proxy",
             ),
-        ],
-    )
+        ]
+
+    guard = _cross_site_guard(server)
+    if kind == "grpc":  # always POST, which nginx does not send twice
+        return block("location", *place, body=[*guard, *passing(server.tries)])
+    twin = f"@hc_once_{number}"
+    return [
+        *block(
+            "location",
+            *place,
+            body=[
+                *guard,
+                *failure_pages(server),
+                once_page(twin),
+                *once_guard(),
+                *passing(server.tries),
+            ],
+        ),
+        *block("location", twin, body=passing(0)),
+    ]
+
+
+def _cross_site_guard(server: EgressServer) -> list[str]:
+    """A page of another site that a browser on this machine shows can send requests to loopback under a
+    Host we accept, and a WebSocket may even read the answers; browsers say so in Sec-Fetch-Site
+    (W3C Fetch Metadata). Applications send no such header."""
+    if server.listen.path is not None or server.hosts == ("*",):
+        return []
+    return [
+        directive("default_type", "text/plain"),
+        *block("if", "(", "$hc_cross_site", ")", body=[directive("return", 403, _CROSS_SITE)]),
+    ]
 
 
 def _redirects(kind: str, route: Route) -> list[str]:
@@ -122,6 +157,4 @@ def _redirects(kind: str, route: Route) -> list[str]:
     if route.host.startswith("$"):
         return [directive("proxy_redirect", "off")]
     path = "/" if route.exact else route.path
-    return [
-        directive("proxy_redirect", f"https://{route.host}{path}", f"$scheme://$http_host{path}")
-    ]
+    return [directive("proxy_redirect", f"https://{route.host}{path}", f"$scheme://$hc_host{path}")]

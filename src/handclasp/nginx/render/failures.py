@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from handclasp.nginx.parts import EgressServer
 
-_UNAVAILABLE = 14  # gRPC status code
+_UNAVAILABLE, _RESOURCE_EXHAUSTED = 14, 8  # gRPC status codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,32 @@ _FAILURES = (
 )
 
 
+_GRPC_FAILURES = (
+    (413, _RESOURCE_EXHAUSTED, "the message is larger than limits.body of this link allows"),
+    (429, _RESOURCE_EXHAUSTED, "there are more requests than limits of this link allow"),
+    (500, _UNAVAILABLE, "nginx could not do its part; its error log says why"),
+    (502, _UNAVAILABLE, "upstream unavailable (502)"),
+    (503, _UNAVAILABLE, "upstream unavailable (503)"),
+    (504, _UNAVAILABLE, "upstream unavailable (504)"),
+)
+
+
 def failure_directives(server: EgressServer) -> list[str]:
     """error_page lines and the locations they lead to, for the server block of a link."""
     if server.grpc:
         lines: list[str] = []
-        for status in (502, 503, 504):
+        for status, code, message in _GRPC_FAILURES:
             lines += [
                 directive("error_page", status, "=", grpc_location(status)),
-                *grpc_answer(_UNAVAILABLE, f"upstream unavailable ({status})", status=status),
+                *grpc_answer(code, message, status=status),
             ]
         return lines
     return [line for failure in _FAILURES for line in _pages(server.link, failure, "")]
+
+
+def failure_pages(server: EgressServer) -> list[str]:
+    """The error_page lines alone, for a location that has one of its own and so inherits none."""
+    return [line for line in failure_directives(server) if line.startswith("error_page ")]
 
 
 def down_location(server: EgressServer, number: int, reason: str) -> tuple[list[str], list[str]]:

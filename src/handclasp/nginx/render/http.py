@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from handclasp.nginx.render.context import Context
 
 
+_SENT_AGAIN_SAFELY = (
+    *("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"),  # idempotent: RFC 9110 section 9.2.2
+    *("POST", "LOCK", "PATCH"),  # held back by nginx itself
+)
+
+
 def http_fragment(context: Context) -> list[str]:
     """http.conf: for the http context of our own nginx or of an existing one."""
     plan = context.plan
@@ -45,7 +51,7 @@ def link_file(link: str) -> str:
 
 def _maps(context: Context) -> list[str]:
     return [
-        # Only WebSocket is upgraded: passing on any Upgrade lets h2c smuggle requests past the proxy.
+        # Only WebSocket is asked for: passing on any Upgrade lets h2c smuggle requests past the proxy.
         # HTTP/2 has no Upgrade; nginx would hand on the header all the same.
         *block(
             "map",
@@ -55,6 +61,20 @@ def _maps(context: Context) -> list[str]:
         ),
         *block("map", "$hc_upgrade", "$hc_connection", body=['default "";', "websocket upgrade;"]),
         *_misdirected(context),
+        *block(
+            "map",
+            "$http_sec_fetch_site",
+            "$hc_cross_site",
+            body=['default "";', "cross-site 1;"],
+        ),
+        # Methods that nginx would send a second time although they may not be idempotent: it knows POST,
+        # LOCK and PATCH only (ngx_http_upstream_next).
+        *block(
+            "map",
+            "$request_method",
+            "$hc_once",
+            body=["default 1;", *(f'{name} "";' for name in _SENT_AGAIN_SAFELY)],
+        ),
         # Host for the backend: the name that was compared, with the port the caller wrote. The port of
         # the listener would be wrong wherever a load balancer or container maps another one to it.
         *block(

@@ -16,7 +16,7 @@ from handclasp.nginx.render.servers import (
     log_format,
 )
 from handclasp.nginx.render.text import block, directive, duration, size
-from handclasp.nginx.render.upstreams import pass_directives
+from handclasp.nginx.render.upstreams import once_guard, once_page, pass_directives
 
 if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer, TlsListener
@@ -131,6 +131,8 @@ def _server_body(server: IngressServer, context: Context) -> list[str]:
     if server.real_ip_header:
         body += [directive("set_real_ip_from", network) for network in server.real_ip_from]
         body.append(directive("real_ip_header", server.real_ip_header))
+        # Past every trusted proxy: the first address from the right that is none of them.
+        body.append(directive("real_ip_recursive", "on"))
     body += [
         directive("error_log", context.layout.error_log, "info"),
         access_log(server.link, context),
@@ -190,10 +192,12 @@ def _location(server: IngressServer, context: Context) -> list[str]:
     # `return` is safe inside `if`; in the location, so that the pages of refusals are not refused too.
     body += block("if", "(", allow_variable(server.link), "=", "0", ")", body=["return 403;"])
 
-    def passing(*, buffering: bool) -> list[str]:
+    tries = 2 if len(upstream.servers) > 1 else 1
+
+    def passing(*, buffering: bool, tries: int = tries) -> list[str]:
         return [
             *pass_directives(
-                upstream, context, timeouts=server.timeouts, tries=1, buffering=buffering
+                upstream, context, timeouts=server.timeouts, tries=tries, buffering=buffering
             ),
             *location_headers(
                 kind,
@@ -205,8 +209,15 @@ def _location(server: IngressServer, context: Context) -> list[str]:
             ),
         ]
 
-    if kind == "grpc" or not server.buffering:
+    if kind == "grpc":
         return block("location", "/", body=[*body, *passing(buffering=server.buffering)])
+    body += once_guard()
+    once = [
+        once_page("@hc_once"),
+        *block("location", "@hc_once", body=passing(buffering=server.buffering, tries=0)),
+    ]
+    if not server.buffering:
+        return [*block("location", "/", body=[*body, *passing(buffering=False)]), *once]
     # With proxy_buffering nginx's TLS layer holds small pieces back until 16 KB have come together
     # (ngx_ssl_send_chain heeds `flush`, not `recycled`), so those who ask for events get a twin without.
     # Nothing else leads to the twin, and nothing leads to it before the refusals above.
@@ -215,6 +226,7 @@ def _location(server: IngressServer, context: Context) -> list[str]:
         directive("error_page", _EVENTS, "=", "@hc_events"),
         *block("location", "/", body=[*body, *passing(buffering=True)]),
         *block("location", "@hc_events", body=passing(buffering=False)),
+        *once,
     ]
 
 

@@ -17,6 +17,7 @@ _IGNORED = {
 }
 """Response headers by which an upstream would command nginx; X-Accel-Buffering stays, it concerns that
 answer alone."""
+_ONCE = 419  # a status that nothing else here produces
 _BALANCE = {"least-connections": "least_conn", "random": "random"}
 
 
@@ -66,7 +67,8 @@ def _server(server: Server) -> str:
 def pass_directives(
     upstream: Upstream, context: Context, *, timeouts: TimeoutSettings, tries: int, buffering: bool
 ) -> list[str]:
-    """What sends a location's requests to an upstream, headers excepted."""
+    """What sends a location's requests to an upstream, headers excepted. `tries` 0 sends once, whatever
+    happens; with 1 nginx still repeats a request whose kept-open connection turned out to be closed."""
     kind = "grpc" if upstream.grpc else "proxy"
     lines = [directive(f"{kind}_pass", f"{upstream.scheme}://{upstream.name}")]
     if upstream.tls:
@@ -75,8 +77,7 @@ def pass_directives(
         directive(f"{kind}_connect_timeout", duration(timeouts.connect)),
         directive(f"{kind}_read_timeout", duration(timeouts.read)),
         directive(f"{kind}_send_timeout", duration(timeouts.send)),
-        directive(f"{kind}_next_upstream", "error", "timeout"),
-        directive(f"{kind}_next_upstream_tries", tries),
+        *_retries(kind, tries),
         # With X-Accel-Redirect an upstream could have this nginx ask another route, under its identity.
         directive(f"{kind}_ignore_headers", *_IGNORED[kind]),
         # Answers of the upstream are its own, its 502 too; error_page is for failures of ours.
@@ -92,6 +93,26 @@ def pass_directives(
             *_buffers(context, buffering=buffering),
         ]
     return lines
+
+
+def _retries(kind: str, tries: int) -> list[str]:
+    if tries == 0:
+        return [directive(f"{kind}_next_upstream", "off")]
+    return [
+        directive(f"{kind}_next_upstream", "error", "timeout"),
+        directive(f"{kind}_next_upstream_tries", tries),
+    ]
+
+
+def once_page(twin: str) -> str:
+    """Leads requests that must not be sent twice to a named location that is rendered with `tries` 0; it
+    keeps method and body. Beside a location's own error_page lines, for a level inherits all or none."""
+    return directive("error_page", _ONCE, "=", twin)
+
+
+def once_guard() -> list[str]:
+    """For the location itself: sends them there."""
+    return block("if", "(", "$hc_once", ")", body=[f"return {_ONCE};"])
 
 
 def _buffers(context: Context, *, buffering: bool) -> list[str]:
