@@ -11,7 +11,7 @@ import h2.events
 from tests.integration.ingress_stage import Answer
 
 if TYPE_CHECKING:
-    import ssl
+    import socket
     from collections.abc import Iterable, Sequence
 
     from tests.integration.ingress_stage import Caller, Credentials
@@ -24,13 +24,17 @@ class Http2Client:
         self, caller: Caller, sni: str, credentials: Credentials | None = None, **connect: object
     ) -> None:
         self.sni = sni
-        self._socket: ssl.SSLSocket = caller.connect(
+        secured = caller.connect(
             sni,
             credentials,
             alpn=["h2"],
             **connect,  # type: ignore[arg-type]
         )
-        assert self._socket.selected_alpn_protocol() == "h2"
+        assert secured.selected_alpn_protocol() == "h2"
+        self._socket: socket.socket = secured
+        self._begin()
+
+    def _begin(self) -> None:
         configuration = h2.config.H2Configuration(
             header_encoding="utf-8",
             validate_outbound_headers=False,
@@ -116,3 +120,12 @@ class Http2Client:
                     return answer
             self._flush()
         return answer
+
+
+class CleartextHttp2Client(Http2Client):
+    """The same by prior knowledge, over a plain connection that is open already."""
+
+    def __init__(self, connection: socket.socket, authority: str = "localhost") -> None:
+        self.sni = authority
+        self._socket = connection
+        self._begin()

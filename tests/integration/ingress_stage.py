@@ -226,6 +226,57 @@ class FixedBackend:
                     connection.sendall(self.answer)
 
 
+class RecordingBackend:
+    """Keeps every byte of a request, trailers too, which HTTP servers drop; answers it with 200."""
+
+    def __init__(self) -> None:
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                self._record(connection)
+
+    def _record(self, connection: socket.socket) -> None:
+        """One request. What follows its end, until the peer closes or falls silent, is kept with it."""
+        connection.settimeout(5)
+        index, told = len(self.requests), False
+        self.requests.append(b"")
+        while data := connection.recv(65536):
+            self.requests[index] += data
+            if not told and _is_whole(self.requests[index]):
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                told = True
+                connection.settimeout(0.2)
+
+
+def _is_whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
+    if fields.get(b"transfer-encoding") == b"chunked":
+        last_chunk = body.startswith(b"0\r\n") or b"\r\n0\r\n" in body
+        return last_chunk and body.endswith(b"\r\n\r\n")
+    return bool(end) and len(body) >= int(fields.get(b"content-length", b"0"))
+
+
 @dataclass
 class Stage:
     """A running nginx with the links of one spec."""

@@ -61,7 +61,7 @@ def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
             # Of the server's certificate, and of the client certificate where the build can.
             both = running.facts.has(Feature.UPSTREAM_CERTIFICATE_VARIABLES)
             lookups = configuration.read_text().count("root ")
-            assert lookups == (3 if both else 1), "the lookup is not in use"
+            assert lookups == (4 if both else 1), "the lookup is not in use"
             yield running
 
 

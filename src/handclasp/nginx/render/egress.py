@@ -127,6 +127,8 @@ def _location(server: EgressServer, number: int, route: Route, context: Context)
             *place,
             body=[
                 *guard,
+                # Else a request that has been led to the twin gets nginx's bare page when that fails.
+                directive("recursive_error_pages", "on"),
                 *failure_pages(server),
                 once_page(twin),
                 *once_guard(),

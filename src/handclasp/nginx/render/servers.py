@@ -139,6 +139,8 @@ def grpc_answer(code: int, message: str, *, status: int, log: str | None = None)
         grpc_location(status),
         body=[
             "internal;",
+            # nginx looks at an announced length again in here, and would refuse again.
+            directive("client_max_body_size", 0),
             *([log] if log else []),
             directive("default_type", "application/grpc"),
             directive("add_header", "grpc-status", code, "always"),
