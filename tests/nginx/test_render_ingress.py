@@ -151,7 +151,7 @@ def assert_location_is_guarded(
     compares = ("(", "$hc_misdirected", ")")
     assert (guards[0] == compares) is not nginx_compares_names
     # Nothing leads to the backend without passing the guards: other ways in are named locations.
-    assert all(one.values[0] in ("/", "@hc_events") for one in passing(server))
+    assert all(one.values[0] in ("/", "@hc_events", "@hc_once") for one in passing(server))
 
 
 def assert_every_request_has_a_handler(server: Node) -> None:
