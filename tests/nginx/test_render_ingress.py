@@ -272,7 +272,7 @@ def test_cipher_suites_of_tls_1_2_may_differ_for_openssl_takes_them_from_the_lin
 
 def test_each_field_of_a_dialect_carries_its_variable_under_its_name() -> None:
     forward = [{"dialect": "x-client-cert", "headers": {"serial": "X-Nr"}}, "x-ssl-cert"]
-    (location, _) = passing(rendered([ingress(forward=forward)], DISTRIBUTION))
+    location, *_ = passing(rendered([ingress(forward=forward)], DISTRIBUTION))
     lines = {name: value for name, value in location.values_of("proxy_set_header")}  # noqa: C416
     assert lines["X-Nr"] == "$ssl_client_serial"
     assert "X-Client-Serial" not in lines
