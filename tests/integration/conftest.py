@@ -6,16 +6,40 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.running import COMMAND, Material
+from tests.integration.running import COMMAND, Material, ingress_spec
+from tests.integration.servers import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="module")
 def material(place: Path) -> Material:
     """Certificates and keys, made once per module; specs are written beside them."""
     return Material(place / "hop")
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Backend]:
+    """A plain HTTP application."""
+    with Backend() as running:
+        yield running
+
+
+@pytest.fixture
+def port(free_port: Callable[[], int]) -> int:
+    """Where the links of `spec` listen."""
+    return free_port()
+
+
+@pytest.fixture
+def spec(material: Material, backend: Backend, port: int) -> dict[str, Any]:
+    """One ingress link in front of `backend`."""
+    return ingress_spec(material, f"127.0.0.1:{port}", f"http://127.0.0.1:{backend.port}")
 
 
 @pytest.fixture(scope="session")

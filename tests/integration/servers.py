@@ -101,7 +101,15 @@ class Backend:
             await web.SockSite(runner, listener, ssl_context=self._context()).start()
         ready.set()
         await self._stop.wait()
+        server = runner.server
+        assert server is not None
+        transports = [handler.transport for handler in server.connections]
         await runner.cleanup()
+        # One with TLS would wait for the peer's close_notify beyond the end of the loop.
+        for transport in transports:
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        await asyncio.sleep(0.05)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport

@@ -15,32 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handclasp.nginx.workers import workers_of
-from tests.integration.running import Running, ingress_spec, write_spec
-from tests.integration.servers import Backend
+from tests.integration.running import Running, write_spec
 from tests.integration.test_agent_lifecycle import call, processes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.integration.running import Material
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as running:
-        yield running
-
-
-@pytest.fixture
-def port(free_port: Callable[[], int]) -> int:
-    return free_port()
-
-
-@pytest.fixture
-def spec(material: Material, backend: Backend, port: int) -> dict[str, Any]:
-    return ingress_spec(material, f"127.0.0.1:{port}", f"http://127.0.0.1:{backend.port}")
 
 
 def killed(agent: Running) -> int:

@@ -23,33 +23,15 @@ from tests.integration.running import (
     SERVER_NAME,
     Running,
     handclasp,
-    ingress_spec,
     write_spec,
 )
-from tests.integration.servers import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.integration.running import Material
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with Backend() as running:
-        yield running
-
-
-@pytest.fixture
-def port(free_port: Callable[[], int]) -> int:
-    return free_port()
-
-
-@pytest.fixture
-def spec(material: Material, backend: Backend, port: int) -> dict[str, Any]:
-    return ingress_spec(material, f"127.0.0.1:{port}", f"http://127.0.0.1:{backend.port}")
 
 
 def call(material: Material, port: int, path: str = "/", *, client: str | None = "svc-b") -> int:

@@ -107,6 +107,12 @@ def stage(material: Material, nginx_build: Path, place: Path) -> Iterator[Stage]
             link("upgrade", listen, f"http://127.0.0.1:{upgrade.port}"),
             link("grpc", listen, f"grpc://127.0.0.1:{grpc_port}"),
             link("grpc-down", listen, f"grpc://127.0.0.1:{nobody}"),
+            link(
+                "grpc-limited",
+                listen,
+                f"grpc://127.0.0.1:{grpc_port}",
+                limits={"body": "1k", "rate": {"requests": 1, "per": "minute", "burst": 1}},
+            ),
             link("limited", listen, url, limits={"body": "10k", "header": "2k"}),
             link("default", listen, url),
             link("unbuffered", listen, url, buffering=False),
@@ -179,7 +185,11 @@ def test_a_backend_that_is_down_is_a_bad_gateway(stage: Stage) -> None:
 
 
 def call(
-    stage: Stage, name: str, who: str | None = "svc-b", metadata: tuple[tuple[str, str], ...] = ()
+    stage: Stage,
+    name: str,
+    who: str | None = "svc-b",
+    metadata: tuple[tuple[str, str], ...] = (),
+    message: bytes = b"abc",
 ) -> bytes:
     """One unary call by a real gRPC client."""
     folder = stage.material.folder
@@ -189,7 +199,7 @@ def call(
     credentials = grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes(), key, certificate)
     options = (("grpc.ssl_target_name_override", f"{name}.example.com"),)
     with grpc.secure_channel(f"127.0.0.1:{stage.port}", credentials, options) as channel:
-        reply: bytes = channel.unary_unary("/t.T/M")(b"abc", timeout=10, metadata=metadata)
+        reply: bytes = channel.unary_unary("/t.T/M")(message, timeout=10, metadata=metadata)
         return reply
 
 
@@ -219,6 +229,17 @@ def test_a_grpc_client_understands_why_it_failed(
         call(stage, name, who)
     assert caught.value.code() is code
     assert len(stage.extra["echo"].metadata) == before
+
+
+def test_a_grpc_client_understands_the_limits(stage: Stage) -> None:
+    """Two requests are within the rate: one is too large, one is not; the third is too many."""
+    with pytest.raises(grpc.RpcError, match=r"larger than limits\.body of this link") as large:
+        call(stage, "grpc-limited", message=b"x" * 2000)
+    assert large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert call(stage, "grpc-limited") == b"cba"
+    with pytest.raises(grpc.RpcError, match=r"more requests than limits of this link") as many:
+        call(stage, "grpc-limited")
+    assert many.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_the_answers_of_the_backend_pass_unchanged(stage: Stage) -> None:

@@ -11,15 +11,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.nginx.render.servers import grpc_answer, grpc_location
+from handclasp.nginx.render.grpc import GrpcStatus, grpc_failures, grpc_pages
 from handclasp.nginx.render.text import block, directive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handclasp.nginx.parts import EgressServer
-
-_UNAVAILABLE, _RESOURCE_EXHAUSTED = 14, 8  # gRPC status codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,9 @@ class _Failure:
     error: str
     sentence: str
     headers: tuple[tuple[str, object], ...] = ()
+
+    def stem(self, suffix: str = "") -> str:
+        return f"@hc_{self.status}{suffix}"
 
 
 _FAILURES = (
@@ -50,32 +51,19 @@ _FAILURES = (
 )
 
 
-_GRPC_FAILURES = (
-    (413, _RESOURCE_EXHAUSTED, "the message is larger than limits.body of this link allows"),
-    (429, _RESOURCE_EXHAUSTED, "there are more requests than limits of this link allow"),
-    (500, _UNAVAILABLE, "nginx could not do its part; its error log says why"),
-    (502, _UNAVAILABLE, "upstream unavailable (502)"),
-    (503, _UNAVAILABLE, "upstream unavailable (503)"),
-    (504, _UNAVAILABLE, "upstream unavailable (504)"),
-)
-
-
 def failure_directives(server: EgressServer) -> list[str]:
     """error_page lines and the locations they lead to, for the server block of a link."""
     if server.grpc:
-        lines: list[str] = []
-        for status, code, message in _GRPC_FAILURES:
-            lines += [
-                directive("error_page", status, "=", grpc_location(status)),
-                *grpc_answer(code, message, status=status),
-            ]
-        return lines
-    return [line for failure in _FAILURES for line in _pages(server.link, failure, "")]
+        return grpc_failures("upstream")
+    locations = [
+        line for failure in _FAILURES for line in _locations(server.link, failure, failure.stem())
+    ]
+    return [*failure_pages(server), *locations]
 
 
 def failure_pages(server: EgressServer) -> list[str]:
     """The error_page lines alone, for a location that has one of its own and so inherits none."""
-    return [line for line in failure_directives(server) if line.startswith("error_page ")]
+    return grpc_pages() if server.grpc else [_page(one, one.stem()) for one in _FAILURES]
 
 
 def down_location(server: EgressServer, number: int, reason: str) -> tuple[list[str], list[str]]:
@@ -84,22 +72,26 @@ def down_location(server: EgressServer, number: int, reason: str) -> tuple[list[
         message = f"link {server.link} is down: {reason}"
         answer = [
             directive("default_type", "application/grpc"),
-            directive("add_header", "grpc-status", _UNAVAILABLE, "always"),
+            directive("add_header", "grpc-status", GrpcStatus.UNAVAILABLE, "always"),
             directive("add_header", "grpc-message", message, "always"),
             directive("return", 200, ""),
         ]
         return answer, []
     failure = _Failure(503, "link-down", f"{reason}.", (("Retry-After", 30),))
-    page, *locations = _pages(server.link, failure, f"_{number}")
-    return [page, directive("return", 503)], locations
+    stem = failure.stem(f"_{number}")
+    return [_page(failure, stem), directive("return", 503)], _locations(server.link, failure, stem)
 
 
-def _pages(link: str, failure: _Failure, suffix: str) -> list[str]:
-    stem = f"@hc_{failure.status}{suffix}"
-    lines = [directive("error_page", failure.status, f"{stem}_$hc_answer_http")]
-    for form in ("text", "json"):
-        lines += block("location", f"{stem}_{form}", body=_answer(link, failure, form))
-    return lines
+def _page(failure: _Failure, stem: str) -> str:
+    return directive("error_page", failure.status, f"{stem}_$hc_answer_http")
+
+
+def _locations(link: str, failure: _Failure, stem: str) -> list[str]:
+    return [
+        line
+        for form in ("text", "json")
+        for line in block("location", f"{stem}_{form}", body=_answer(link, failure, form))
+    ]
 
 
 def _answer(link: str, failure: _Failure, form: str) -> Iterable[str]:

@@ -12,15 +12,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.nginx.render.servers import INTERNAL, grpc_answer, grpc_location, refusal_log
+from handclasp.nginx.render.grpc import GrpcStatus, grpc_answer, grpc_failures
+from handclasp.nginx.render.servers import INTERNAL, refusal_log
 from handclasp.nginx.render.text import block, directive, entry
 
 if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer
     from handclasp.nginx.render.context import Context
-
-# gRPC status codes (grpc/grpc doc/statuscodes.md)
-_PERMISSION_DENIED, _UNIMPLEMENTED, _UNAVAILABLE, _UNAUTHENTICATED = 7, 12, 14, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +27,44 @@ class _Refusal:
     status: int  # sent
     slug: str
     sentence: str
-    grpc: int
+    grpc: GrpcStatus
 
 
 REFUSALS = (
-    _Refusal(403, 403, "not-allowed", "This client may not use this service.", _PERMISSION_DENIED),
+    _Refusal(
+        403,
+        403,
+        "not-allowed",
+        "This client may not use this service.",
+        GrpcStatus.PERMISSION_DENIED,
+    ),
     _Refusal(
         421,
         421,
         "misdirected-request",
         "The Host of this request is not the name its connection was opened for.",
-        _UNIMPLEMENTED,
+        GrpcStatus.UNIMPLEMENTED,
     ),
     _Refusal(
         495,
         400,
         "client-certificate-refused",
         "The client certificate was refused.",
-        _UNAUTHENTICATED,
+        GrpcStatus.UNAUTHENTICATED,
     ),
     _Refusal(
         496,
         400,
         "client-certificate-missing",
         "No client certificate was sent; this service requires one.",
-        _UNAUTHENTICATED,
+        GrpcStatus.UNAUTHENTICATED,
     ),
     _Refusal(
         497,
         400,
         "plain-http-to-tls-port",
         "Plain HTTP was sent to a port that speaks TLS; use https.",
-        _UNAUTHENTICATED,
+        GrpcStatus.UNAUTHENTICATED,
     ),
 )
 _WITHOUT_LINK = (421, 497)  # what can befall a request before a link is known
@@ -95,13 +99,7 @@ def refusal_directives(server: IngressServer, context: Context) -> list[str]:
     for refusal in REFUSALS:
         lines += _pages(refusal, log)
     if server.grpc:
-        for status in (502, 503, 504):
-            lines += [
-                directive("error_page", status, "=", grpc_location(status)),
-                *grpc_answer(
-                    _UNAVAILABLE, f"backend unavailable ({status})", status=status, log=log
-                ),
-            ]
+        lines += grpc_failures("backend", log=log)
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What every server of ours has: connection limits, logs, and the gRPC answers to failures."""
+"""What every server of ours has: connection limits and logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
 from handclasp.nginx.render.inherited import inherited_include
-from handclasp.nginx.render.text import block, directive, duration, identifier, size
+from handclasp.nginx.render.text import directive, duration, identifier, size
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -125,32 +125,3 @@ def limit_zones(link: str, limits: LimitSettings) -> list[str]:
         zone = f"zone=hc_conn_{identifier(link)}:2m"
         lines.append(directive("limit_conn_zone", "$binary_remote_addr", zone))
     return lines
-
-
-def grpc_answer(code: int, message: str, *, status: int, log: str | None = None) -> list[str]:
-    """An internal location that answers a gRPC caller: a trailers-only response
-    (gRPC over HTTP/2, "Responses"), which has HTTP status 200; reach it by `error_page N = …`.
-
-    `log` is an access_log directive that does not go by the status.
-    """
-    return block(
-        "location",
-        "=",
-        grpc_location(status),
-        body=[
-            "internal;",
-            # nginx looks at an announced length again in here, and would refuse again.
-            directive("client_max_body_size", 0),
-            *([log] if log else []),
-            directive("default_type", "application/grpc"),
-            directive("add_header", "grpc-status", code, "always"),
-            directive("add_header", "grpc-message", message, "always"),
-            directive("add_header", "X-Request-ID", "$request_id", "always"),
-            directive("return", 200, ""),
-        ],
-    )
-
-
-def grpc_location(status: int) -> str:
-    """Name of the internal location that stands for an HTTP status towards gRPC callers."""
-    return f"{INTERNAL}/{status}/grpc"
