@@ -156,6 +156,8 @@ def test_a_check_that_is_stopped_leaves_no_copy_of_a_key(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A shell that runs the tests in the background has its children ignore INT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     awaited(marker.exists)
     assert list(temporary.rglob("key.pem"))  # so there was something to clean up
