@@ -191,8 +191,8 @@ async def _reload(prepared: Prepared, seconds: float) -> None:
                 hint="correct `reload:` in the spec",
             ) from error
         try:
-            async with asyncio.timeout(seconds):
-                await process.wait()
+            # Not asyncio.timeout: that of Python 3.11.0 cannot time out in a task cancelled before.
+            await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError as error:
             raise EnvironmentFault(f"the reload command did not end in {seconds:g} s") from error
         finally:

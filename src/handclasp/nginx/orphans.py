@@ -74,14 +74,18 @@ async def end_session(record: MasterRecord, *, patience: float) -> tuple[int, ..
         for stat in left:
             send(stat, number)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while left:
-                    _reap(stat for stat in left if stat.pid != record.pid)
-                    left = members(record)
-                    await asyncio.sleep(_POLL_SECONDS)
+            # Not asyncio.timeout: that of Python 3.11.0 cannot time out in a task cancelled before.
+            await asyncio.wait_for(_all_gone(record), seconds)
+        left = members(record)
         if not left:
             break
     return ended
+
+
+async def _all_gone(record: MasterRecord) -> None:
+    while left := members(record):
+        _reap(stat for stat in left if stat.pid != record.pid)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def send(stat: proc.ProcessStat, number: signal.Signals) -> None:

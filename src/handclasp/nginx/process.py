@@ -253,8 +253,8 @@ class NginxMaster:
             for number, patience in steps:
                 self._send(number)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(patience):
-                        await self._exited.wait()
+                    # Not asyncio.timeout: that of Python 3.11.0 cannot time out in a task cancelled before.
+                    await asyncio.wait_for(self._exited.wait(), patience)
                     break
                 forced = True
             await orphans.end_session(self.record, patience=0.0 if forced else 1.0)
