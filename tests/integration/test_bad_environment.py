@@ -151,13 +151,12 @@ def test_a_check_that_is_stopped_leaves_no_copy_of_a_key(
     temporary = spec.with_suffix(".tmp")
     temporary.mkdir()
     process = subprocess.Popen(
-        [COMMAND, "check", "-c", spec, "--nginx", nginx],
+        # A shell that runs the tests in the background has its children ignore INT.
+        ["env", "--default-signal=INT", COMMAND, "check", "-c", spec, "--nginx", nginx],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A shell that runs the tests in the background has its children ignore INT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     awaited(marker.exists)
     assert list(temporary.rglob("key.pem"))  # so there was something to clean up
