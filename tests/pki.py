@@ -173,7 +173,7 @@ def leaf(
     private_key = key(key_label or f"leaf {common_name}", kind=key_kind)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(subject or dn(common_name))
+        .subject_name(dn(common_name) if subject is None else subject)
         .issuer_name(issuer.certificate.subject)
         .public_key(private_key.public_key())
         .serial_number(serial or x509.random_serial_number())

@@ -35,6 +35,7 @@ EDGES = {
     "handclasp.findings.pages": "writes the generated pages",
     "handclasp.spec.read": "reads the spec file",
     "handclasp.keys.files": "reads key files and their modes, stages them",
+    "handclasp.keys.output": "takes back new files when one of them cannot be written",
     "handclasp.keys.secret": "reads passwords from files and the environment",
     "handclasp.wire.client": "the one handshake client: its clock and its deadline",
     "handclasp.wire.connect": "opens connections",

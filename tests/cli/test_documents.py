@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def validate(command: str, text: str) -> Any:
-    schema = json.loads((ROOT / "docs/reference/json" / f"{command}.schema.json").read_text())
+    name = f"{command.replace(' ', '-')}.schema.json"
+    schema = json.loads((ROOT / "docs/reference/json" / name).read_text())
     document = json.loads(text)
     jsonschema.Draft202012Validator(schema).validate(document)
     return document

@@ -69,11 +69,11 @@ def test_no_entry_is_lost_between_the_areas_and_the_catalogue():
     assert len(slugs) == len(set(slugs)) == len(set(codes)) == len(ENTRIES)
 
 
-@pytest.mark.parametrize("area", range(7))
-def test_an_area_holds_the_codes_of_its_range(area):
-    assert AREAS[area]
-    for entry in AREAS[area]:
-        assert re.fullmatch(rf"HC{area + 1}\d\d", entry.code), entry.slug
+@pytest.mark.parametrize(("area", "hundred"), zip(AREAS, (1, 2, 2, 2, 3, 4, 5, 6, 7), strict=True))
+def test_an_area_holds_the_codes_of_its_range(area, hundred):
+    assert area
+    for entry in area:
+        assert re.fullmatch(rf"HC{hundred}\d\d", entry.code), entry.slug
 
 
 def test_entries_are_in_the_order_of_their_codes():

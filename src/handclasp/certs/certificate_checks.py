@@ -10,6 +10,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.certs import facts
 from handclasp.certs.chain import self_signed
+from handclasp.certs.security_level import (
+    UNKNOWN_PEER,
+    Peer,
+    digest_refused_from,
+    key_refused_from,
+)
 from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
@@ -31,15 +37,6 @@ class Role(StrEnum):
 _PURPOSE = {
     Role.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
     Role.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
-}
-_PURPOSE_NAMES = {
-    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
-    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
-    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
-    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
-    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
-    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
 }
 
 
@@ -71,19 +68,30 @@ def check_dates(
     return []
 
 
-def check_strength(certificate: x509.Certificate, *, where: Where, what: str) -> list[Finding]:
-    """Key size and signature digest against OpenSSL's security level 2, and the serial number."""
+def check_strength(
+    certificate: x509.Certificate, *, where: Where, what: str, peer: Peer = UNKNOWN_PEER
+) -> list[Finding]:
+    """Key size and signature digest against the security level of the peer's OpenSSL, and the serial.
+
+    Refused by a level above the peer's default is a warning: somebody may have raised it.
+    """
     findings: list[Finding] = []
     name = facts.label(certificate)
-    short = facts.short_key(certificate.public_key())
-    if short is not None:
-        seen = f"the key of the {what} {name} is {short}"
-        findings.append(found("key-too-small", seen, where=where))
-    weak = facts.weak_digest(certificate)
+
+    def weak(slug: str, seen: str, level: int) -> None:
+        told = f"{seen}; OpenSSL refuses it from security level {level} on, and the peer has {peer.told}"
+        severity = None if level <= peer.level else Severity.WARNING
+        findings.append(found(slug, told, where=where, severity=severity))
+
+    key = certificate.public_key()
+    level = key_refused_from(key)
+    if level is not None:
+        weak("key-too-small", f"the key of the {what} {name} is {facts.short_key(key)}", level)
+    level = digest_refused_from(certificate, peer)
     # Nobody relies on the signature of a self-signed certificate, and OpenSSL does not judge it.
-    if weak is not None and not self_signed(certificate):
-        seen = f"the {what} {name} is signed with {weak}"
-        findings.append(found("digest-too-weak", seen, where=where))
+    if level is not None and not self_signed(certificate):
+        digest = facts.weak_digest(certificate)
+        weak("digest-too-weak", f"the {what} {name} is signed with {digest}", level)
     problem = facts.serial_problem(certificate)
     if problem is not None:
         seen = f"the serial number of the {what} {name} is {problem}"
@@ -101,10 +109,12 @@ def check_purpose(
     purposes = facts.extended_key_usages(certificate)
     if purposes is None or _PURPOSE[role] in purposes:
         return []
-    names = ", ".join(_PURPOSE_NAMES.get(oid, oid.dotted_string) for oid in purposes) or "nothing"
+    names = (
+        ", ".join(facts.PURPOSE_NAMES.get(oid, oid.dotted_string) for oid in purposes) or "nothing"
+    )
     seen = (
         f"the {what} {facts.label(certificate)} is for {names}, "
-        f"not for {_PURPOSE_NAMES[_PURPOSE[role]]}, which a {role} needs"
+        f"not for {facts.PURPOSE_NAMES[_PURPOSE[role]]}, which a {role} needs"
     )
     return [found("wrong-eku-or-purpose", seen, where=where)]
 

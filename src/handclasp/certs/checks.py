@@ -19,10 +19,12 @@ from handclasp.certs.certificate_checks import (
     check_strength,
 )
 from handclasp.certs.chain import issuer_urls, names_issuer, self_signed
+from handclasp.certs.constraints import check_constraints
 from handclasp.certs.dn import issuer_text
 from handclasp.certs.name_checks import check_peer_name, check_server_names
 from handclasp.certs.path_checks import check_against_trust
 from handclasp.certs.private_keys import describe_key, spki
+from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.certs.trust_checks import check_trust
 from handclasp.findings import Finding, Severity, Where, found
 
@@ -48,12 +50,14 @@ def check_identity(
     names: Sequence[str] = (),
     trust: TrustMaterial | None = None,
     depth: int | None = None,
+    peer: Peer = UNKNOWN_PEER,
 ) -> list[Finding]:
     """All findings of an identity in one role; those made while reading it come first.
 
     `names` are the nginx server_names a server identity answers for. `trust` is the bundle the
     *other* side verifies this identity with, when it is known, and `depth` its verification depth:
     then the path is built as OpenSSL builds it and revocation is looked up in the bundle's CRLs.
+    `peer` is the other side's OpenSSL, whose default decides which keys and digests are too weak.
     """
     findings = list(identity.findings)
     where = Where(file=str(identity.certificate_file))
@@ -66,18 +70,26 @@ def check_identity(
         return findings
     findings += check_pair(identity)
     findings += check_dates(leaf, now=now, where=where, what="certificate")
-    findings += check_strength(leaf, where=where, what="certificate")
+    findings += check_strength(leaf, where=where, what="certificate", peer=peer)
     findings += check_purpose(leaf, role=role, where=where, what="certificate")
     findings += check_leaf_usage(leaf, role=role, where=where)
     findings += _leaf_shape(leaf, role=role, where=where)
-    findings += _above_leaf(identity, role=role, now=now, where=where)
+    findings += _above_leaf(identity, role=role, now=now, where=where, peer=peer)
     if role is Role.SERVER:
         findings += check_server_names(leaf, names, where=where)
     if trust is not None:
         findings += check_against_trust(identity, trust, role=role, depth=depth)
     else:
         findings += _gap(identity, role=role, where=where)
+        findings += check_constraints(given_chain(identity), where=where)
     return findings
+
+
+def given_chain(identity: IdentityMaterial) -> tuple[x509.Certificate, ...]:
+    """The chain as far as it was given: leaf, intermediates, and the root if it is in the file."""
+    leaf = () if identity.leaf is None else (identity.leaf,)
+    root = () if identity.root is None else (identity.root,)
+    return (*leaf, *identity.chain, *root)
 
 
 def check_pair(identity: IdentityMaterial) -> list[Finding]:
@@ -97,12 +109,12 @@ def check_pair(identity: IdentityMaterial) -> list[Finding]:
 
 
 def _above_leaf(
-    identity: IdentityMaterial, *, role: Role, now: datetime, where: Where
+    identity: IdentityMaterial, *, role: Role, now: datetime, where: Where, peer: Peer
 ) -> list[Finding]:
     findings: list[Finding] = []
     for link in identity.chain:
         findings += check_dates(link, now=now, where=where, what="intermediate")
-        findings += check_strength(link, where=where, what="intermediate")
+        findings += check_strength(link, where=where, what="intermediate", peer=peer)
         findings += check_purpose(link, role=role, where=where, what="intermediate")
         findings += check_authority(link, where=where, what="intermediate")
     if identity.root is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
 
-from handclasp.certs.private_keys import FoundKey
+from handclasp.certs.private_keys import FoundKey, FoundPublicKey
 
 if TYPE_CHECKING:
     from handclasp.findings import Finding
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Signed: TypeAlias = (
     x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList
 )
-Value: TypeAlias = Signed | FoundKey
+Value: TypeAlias = Signed | FoundKey | FoundPublicKey
 
 
 @dataclass(frozen=True, slots=True)

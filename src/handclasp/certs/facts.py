@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.certs import der
 from handclasp.certs.chain import self_signed
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+
+PURPOSE_NAMES = {
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
+    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
+    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
+    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
+}
+"""Extended key usages by the names RFC 5280 section 4.2.1.12 gives them."""
 
 
 def label(certificate: x509.Certificate) -> str:
@@ -65,7 +78,9 @@ def basic_constraints(certificate: x509.Certificate) -> x509.BasicConstraints | 
         return None
 
 
-def key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+def key_usage(
+    certificate: x509.Certificate | x509.CertificateSigningRequest,
+) -> x509.KeyUsage | None:
     """The extension's value."""
     try:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -73,12 +88,28 @@ def key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
         return None
 
 
-def extended_key_usages(certificate: x509.Certificate) -> tuple[x509.ObjectIdentifier, ...] | None:
+def extended_key_usages(
+    certificate: x509.Certificate | x509.CertificateSigningRequest,
+) -> tuple[x509.ObjectIdentifier, ...] | None:
     """The purposes in certificate order; None when the extension is absent (any purpose)."""
     try:
         return tuple(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return None
+
+
+def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Where the issuer's revocation list can be had (RFC 5280 section 4.2.1.13)."""
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(
+        name.value
+        for point in points
+        for name in point.full_name or ()
+        if isinstance(name, x509.UniformResourceIdentifier)
+    )
 
 
 def weak_digest(certificate: x509.Certificate) -> str | None:

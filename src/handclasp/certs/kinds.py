@@ -102,6 +102,21 @@ OPENSSH_KEY = Foreign(
     "Convert a copy to PEM: ssh-keygen -p -m PKCS8 -f COPY.",
     "openssh",
 )
+ELSEWHERE = {
+    "OPENSSH PRIVATE KEY": OPENSSH_KEY,
+    "TSS2 PRIVATE KEY": Foreign(
+        "it is the handle of a key in a TPM (TSS2 PRIVATE KEY)",
+        "Only programs with the tpm2 provider or engine can use it; handclasp takes keys in files and "
+        "keys in PKCS#11 tokens (tpm2-pkcs11 offers a TPM as one).",
+        "tpm",
+    ),
+    "PKCS#11 PROVIDER URI": Foreign(
+        "it is not a key but names one in a PKCS#11 token (PKCS#11 PROVIDER URI)",
+        "Give the URI itself: `key: pkcs11:…` in the spec, --key pkcs11:… for `handclasp hsm`.",
+        "pkcs11-uri",
+    ),
+}
+"""PEM labels of keys that are elsewhere, or in a form that TLS programs do not read."""
 _PUTTY_KEY = Foreign(
     "it is a PuTTY key",
     "Convert it: puttygen KEY.ppk -O private-openssh-new -o COPY, then "

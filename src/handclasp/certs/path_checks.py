@@ -9,6 +9,7 @@ from cryptography import x509
 from handclasp.certs import facts
 from handclasp.certs.certificate_checks import Role
 from handclasp.certs.chain import Path, build_path, issuer_urls, self_signed
+from handclasp.certs.constraints import check_constraints
 from handclasp.certs.dn import issuer_text
 from handclasp.findings import Finding, Where, found
 
@@ -34,6 +35,7 @@ def check_against_trust(
     findings = _revoked(path, trust.crls, where=where)
     if path.anchor is None:
         return [*findings, _no_path(path, trust, anchors, role=role, where=where)]
+    findings += check_constraints((*path.links, path.anchor), where=where)
     if depth is not None and path.intermediates > depth:
         seen = (
             f"the chain of {facts.label(identity.leaf)} has {path.intermediates} intermediates up "

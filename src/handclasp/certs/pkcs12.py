@@ -28,9 +28,13 @@ _LEGACY = {
     "1.2.840.113549.1.12.1.5": "RC2-128",
     "1.2.840.113549.1.12.1.6": "RC2-40",
 }
-_REWRAP = (
-    "Re-wrap it: openssl pkcs12 -legacy -in OLD.p12 -nodes -out all.pem, then "
+_WITH_OPENSSL = (
+    "Re-wrap it: openssl pkcs12 -in OLD.p12 -nodes -out all.pem (with -legacy for old ones), then "
     "openssl pkcs12 -export -in all.pem -out NEW.p12; delete all.pem."
+)
+_REWRAP = (
+    "Re-wrap it for programs of today: handclasp cert convert OLD.p12 --password-file FILE --to p12 "
+    "--new-password-file FILE -o NEW.p12."
 )
 
 
@@ -90,7 +94,7 @@ def _refusal(
     if isinstance(error, UnsupportedAlgorithm) or _PBMAC1 in oids:
         used = "PBMAC1 (RFC 9579), which" if _PBMAC1 in oids else "an algorithm that"
         seen = f"the PKCS#12 file uses {used} cannot be read here"
-        return found("certificate-unreadable", seen, where=where, fix=_REWRAP)
+        return found("certificate-unreadable", seen, where=where, fix=_WITH_OPENSSL)
     if not oids or "deserialize" in str(error):
         return found(
             "certificate-unreadable",

@@ -52,6 +52,13 @@ class FoundKey:
     problem: Finding | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundPublicKey:
+    """A public key by itself. Nothing here needs one; people are handed them all the same."""
+
+    key: PublicKeyTypes
+
+
 def key_from_der(
     der: bytes, form: str, *, password: bytes | None, where: Where, line: int | None = None
 ) -> FoundKey:
@@ -72,14 +79,17 @@ def spki(public_key: PublicKeyTypes) -> bytes:
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def key_type(public_key: PublicKeyTypes) -> str:
+    """`RSA`, `EC`, `Ed25519`, …"""
+    return type(public_key).__name__.removesuffix("PublicKey")
+
+
 def describe_key(public_key: PublicKeyTypes) -> str:
     """`RSA 2048`, `EC secp256r1`, `Ed25519`: type and size for messages."""
     size = getattr(public_key, "key_size", None)
     curve = getattr(public_key, "curve", None)
-    kind = type(public_key).__name__.removesuffix("PublicKey")
-    if curve is not None:
-        return f"EC {curve.name}"
-    return f"{kind} {size}" if size else kind
+    told = curve.name if curve is not None else size or ""
+    return f"{key_type(public_key)} {told}".rstrip()
 
 
 def _load(
@@ -114,6 +124,17 @@ def _load(
         seen = f"the private key ({form}) is damaged or of an unknown kind"
         return refused("key-unreadable", seen)
     return FoundKey(form=form, encrypted=encrypted, line=line, key=Secret(key))
+
+
+def check_key(key: PrivateKeyTypes) -> str | None:
+    """What is wrong with the numbers of a key, None when they are right: for RSA the tests of
+    RSA_check_key, the primality ones included, which take 30 ms to 200 ms."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        try:
+            key.private_numbers().private_key()
+        except ValueError:
+            return "the numbers of the RSA key do not make a key (a factor is no prime, for one)"
+    return None
 
 
 def _consistent(key: PrivateKeyTypes) -> bool:

@@ -9,22 +9,28 @@ import warnings
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.hazmat.primitives.serialization import load_der_public_key, pkcs7
 
 from handclasp.certs import der, pem
 from handclasp.certs.contents import Contents, FoundObject, Signed
 from handclasp.certs.kinds import (
+    ELSEWHERE,
     IGNORED_LABELS,
     KEY_KINDS,
     LABELS,
-    OPENSSH_KEY,
     Foreign,
     Kind,
     foreign,
     kind_of,
 )
 from handclasp.certs.pkcs12 import read_pkcs12
-from handclasp.certs.private_keys import UNREADABLE, FoundKey, key_from_der, key_from_legacy_pem
+from handclasp.certs.private_keys import (
+    UNREADABLE,
+    FoundKey,
+    FoundPublicKey,
+    key_from_der,
+    key_from_legacy_pem,
+)
 from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
@@ -86,8 +92,8 @@ class _Reader:
         self._add_key(FoundKey(form=known.key_form, encrypted=False, line=line, problem=problem))
 
     def _block(self, block: pem.Block) -> None:
-        if block.label == "OPENSSH PRIVATE KEY":
-            self._say_foreign(OPENSSH_KEY, line=block.line)
+        if block.label in ELSEWHERE:
+            self._say_foreign(ELSEWHERE[block.label], line=block.line)
             return
         if block.problem is not None or block.der is None:
             self._say(
@@ -201,6 +207,8 @@ class _Reader:
             self._pkcs12(data)
         elif kind is Kind.PKCS7:
             self._pkcs7(data, line)
+        elif kind is Kind.PUBLIC_KEY:
+            self._public_key(data, line)
 
     def _load(
         self, loader: Callable[[bytes], Signed], data: bytes, kind: Kind, line: int | None
@@ -239,6 +247,14 @@ class _Reader:
             return
         for certificate in certificates:
             self._add(certificate, Kind.CERTIFICATE, line)
+
+    def _public_key(self, data: bytes, line: int | None) -> None:
+        try:
+            key = load_der_public_key(data)
+        except UNREADABLE as error:
+            self._say("key-unreadable", f"the public key cannot be used: {error}", line=line)
+            return
+        self.objects.append(FoundObject(FoundPublicKey(key), line))
 
     def _add_key(self, key: FoundKey) -> None:
         self.objects.append(FoundObject(key, key.line))

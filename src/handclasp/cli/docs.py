@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from handclasp.cli.documents import DOCUMENTS, document_schema
 from handclasp.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def cli_page() -> str:
 
 def _document(command: str) -> Callable[[], str]:
     def generate() -> str:
-        from handclasp.cli.documents import document_schema
-
         return json.dumps(document_schema(command), indent=2, ensure_ascii=False) + "\n"
 
     return generate
@@ -52,8 +51,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "docs/reference/spec.md": spec_page,
     "docs/reference/handclasp.schema.json": schema_text,
     **{
-        f"docs/reference/json/{command}.schema.json": _document(command)
-        for command in ("check", "explain", "status")
+        f"docs/reference/json/{command.replace(' ', '-')}.schema.json": _document(command)
+        for command in DOCUMENTS
     },
 }
 """Path in the repository → its text."""

@@ -59,7 +59,7 @@ def init(kind: Kind, output: Path, dev_ca: Path | None, *, force: bool) -> None:
         try:
             write_new(output, text, replace=force)
         except BaseException:
-            from handclasp.ca.files import remove
+            from handclasp.keys.output import remove
 
             remove(made)
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import io
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from handclasp import __version__
+from handclasp.cli.group import LazyGroup
 from handclasp.errors import ExitCode, HandclaspError
 from handclasp.findings.model import FindingsError, errors_in
 
@@ -26,56 +26,19 @@ _COMMANDS = {
     "check": "Say everything that can be known before starting.",
     "render": "Print the nginx configuration of a spec, or write it to a folder.",
     "status": "Ask the running agent what it knows.",
+    "cert": "Read, check and convert certificates and keys of any format.",
+    "ca": "A private certificate authority for a team.",
+    "hsm": "Keys in a PKCS#11 token.",
     "explain": "Explain a cause, rule or check by its name.",
     "schema": "Print the JSON Schema of the spec.",
     "completion": "Print the completion script of a shell.",
 }
 
 
-class _Lazy(click.Group):
-    """Knows the commands by name; loads `handclasp.cli.NAME:NAME` when one is wanted."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Ends well when the reader of our output has gone, as `| head` does: the 1 that click would
-        end with means findings here."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            # What is still in the buffer must not fail again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return int(ExitCode.OK)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"handclasp.cli.{cmd_name}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
-            if not near:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
-
-
 @click.group(
-    cls=_Lazy,
+    cls=LazyGroup,
+    commands_in="handclasp.cli",
+    summaries=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine, 1 findings or unhealthy, 2 wrong use or input not understood,"
     " 3 environment, 4 a bug in handclasp.",

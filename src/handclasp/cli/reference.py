@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from handclasp.cli.main import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HEAD = """# Commands
 
@@ -20,18 +25,22 @@ Results go to standard output, everything else to standard error. Colour is used
 | 3 | the environment: no nginx, no permission, a port taken, no agent |
 | 4 | a bug in handclasp |
 
-With `--format json` the output has a schema: `docs/reference/json/COMMAND.schema.json`. Keys may be
-added in later versions; none is renamed or removed.
+With `--format json` the output has a schema: `docs/reference/json/COMMAND.schema.json` (`cert-show` for
+`cert show`). Keys may be added in later versions; none is renamed or removed.
 """
 
 
 def cli_page() -> str:
     """Every command with its usage, options and example, as `--help` prints them at 80 columns."""
     context = click.Context(cli, info_name="handclasp", terminal_width=80, max_content_width=80)
-    parts = [_HEAD]
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
+    return "".join([_HEAD, *_sections(cli, context)])
+
+
+def _sections(group: click.Group, context: click.Context) -> Iterator[str]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context, terminal_width=80)
-        parts.append(f"\n## handclasp {name}\n\n```text\n{command.get_help(inner)}\n```\n")
-    return "".join(parts)
+        yield f"\n## {inner.command_path}\n\n```text\n{command.get_help(inner)}\n```\n"
+        if isinstance(command, click.Group):
+            yield from _sections(command, inner)

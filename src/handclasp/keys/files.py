@@ -101,6 +101,15 @@ def check_key_file(read: FileRead, *, allow_wide_mode: bool = False) -> list[Fin
     return findings
 
 
+def check_secret_mode(read: FileRead) -> tuple[Finding, ...]:
+    """A file with a password or PIN that others than its owner and group may read."""
+    if read.mode is None or not read.mode & 0o007:
+        return ()
+    seen = f"the file with the secret has mode {read.mode:04o}: everybody may read or change it"
+    fix = f"Run: chmod 0600 {shlex.quote(str(read.path))}"
+    return (found("secret-file-mode-too-wide", seen, where=Where(file=str(read.path)), fix=fix),)
+
+
 def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Create a file that must not exist yet, with `mode` in force before the first byte is written.
 

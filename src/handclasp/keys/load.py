@@ -85,7 +85,7 @@ def load_identity(
         if file.contents.keys:
             findings += check_key_file(file.read, allow_wide_mode=allow_wide_mode)
     if ordered is not None:
-        findings += _order_findings(ordered, certificate_file)
+        findings += order_findings(ordered, certificate_file.contents)
     return IdentityMaterial(
         name=name,
         certificate_file=certificate,
@@ -197,11 +197,12 @@ def _no_key(holder: _File, certificate: _File) -> tuple[Finding, ...]:
     return (found("key-not-found-in-file", seen, where=holder.where),)
 
 
-def _order_findings(ordered: Ordered, file: _File) -> list[Finding]:
+def order_findings(ordered: Ordered, contents: Contents) -> list[Finding]:
+    """A file whose certificates are not in the order TLS wants."""
     # PKCS#7 is a set and PKCS#12 a bag: their order says nothing.
-    if ordered.in_order or file.contents.format in ("pkcs7", "pkcs12"):
+    if ordered.in_order or contents.format in ("pkcs7", "pkcs12"):
         return []
-    first = file.contents.certificates[0]
+    first = contents.certificates[0]
     expected = (ordered.leaf, *ordered.chain)
     names = ", ".join(facts.label(certificate) for certificate in expected)
     seen = f"the file starts with {facts.label(first)}"
@@ -211,7 +212,7 @@ def _order_findings(ordered: Ordered, file: _File) -> list[Finding]:
         found(
             "chain-order-wrong",
             f"{seen}; handclasp serves {names}, other programs take the order of the file",
-            where=file.where,
+            where=Where(file=contents.source),
             severity=Severity.WARNING,
         )
     ]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from handclasp.errors import InternalFault
 from handclasp.findings.catalogue import (
+    authorities,
     certificates_and_keys,
     client_verification,
     identity_to_backend,
     operations,
     protocols,
     spec_and_machine,
+    tokens,
     upstream,
 )
 from handclasp.findings.model import Finding, Severity, Where
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 AREAS: tuple[tuple[Entry, ...], ...] = (
     client_verification.ENTRIES,
     certificates_and_keys.ENTRIES,
+    authorities.ENTRIES,
+    tokens.ENTRIES,
     protocols.ENTRIES,
     identity_to_backend.ENTRIES,
     upstream.ENTRIES,

@@ -51,7 +51,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         slug="clock-skew",
         code="HC203",
-        kinds=frozenset({Kind.CAUSE}),
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
         severity=Severity.ERROR,
         sides=frozenset({Side.CLIENT, Side.SERVER}),
         meaning=(
@@ -1195,5 +1195,60 @@ ENTRIES: tuple[Entry, ...] = (
             "0600, or set the variable named under `{env: NAME}`."
         ),
         see_also=("key-encrypted-no-passphrase",),
+    ),
+    Entry(
+        slug="path-length-exceeded",
+        code="HC280",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT, Side.SERVER}),
+        meaning=(
+            "A CA of the chain says how many intermediates may follow below it, and there are more, so "
+            'verifiers refuse the chain ("path length constraint exceeded").'
+        ),
+        fix=(
+            "Have the leaf issued by a CA nearer to the root, or the CA made anew with a larger "
+            "pathLenConstraint (`basicConstraints = critical, CA:TRUE, pathlen:1`)."
+        ),
+        references=(rfc(5280, "4.2.1.9"),),
+    ),
+    Entry(
+        slug="name-constraint-violated",
+        code="HC281",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT, Side.SERVER}),
+        meaning=(
+            "A CA of the chain may issue for certain names only, and the certificate has one that is not "
+            'among them, so verifiers refuse the chain ("permitted subtree violation").'
+        ),
+        fix=(
+            "Have the certificate issued with names that the CA is allowed, or by a CA without that "
+            "constraint; `handclasp cert show` prints the names."
+        ),
+        references=(rfc(5280, "4.2.1.10"),),
+    ),
+    Entry(
+        slug="secret-file-mode-too-wide",
+        code="HC282",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.WARNING,
+        meaning="A file with a password or PIN can be read by other users of the machine.",
+        fix="Give it to the user handclasp runs as, and to nobody else: chmod 0600.",
+        references=(
+            link(
+                "CWE-732, incorrect permission assignment",
+                "https://cwe.mitre.org/data/definitions/732.html",
+            ),
+        ),
+    ),
+    Entry(
+        slug="unrelated-certificate",
+        code="HC283",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.INFO,
+        meaning="Among the certificates is one that is not part of the leaf's chain.",
+        fix="Leave it out of the file that nginx is given: it is sent to every peer and serves nobody.",
+        references=(rfc(8446, "4.4.2"),),
     ),
 )

@@ -1,22 +1,15 @@
-"""The JSON that commands print, as models: the one declaration, from which the shipped schemas are made.
-
-Keys may be added in later versions; none is renamed or removed, and no meaning changes.
-"""
+"""Findings, catalogue entries and the agent's status as JSON."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from handclasp.cli.documents.model import Document
 
 SeverityName = Literal["error", "warning", "info"]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
-
-
-class WhereDocument(_Document):
+class WhereDocument(Document):
     """A place; what is not known is null."""
 
     file: str | None
@@ -28,7 +21,7 @@ class WhereDocument(_Document):
     """Path into the document, as `egress[0].upstream`."""
 
 
-class FindingDocument(_Document):
+class FindingDocument(Document):
     """One finding."""
 
     slug: str
@@ -42,7 +35,7 @@ class FindingDocument(_Document):
     """What to do."""
 
 
-class CheckDocument(_Document):
+class CheckDocument(Document):
     """`handclasp check --format json`."""
 
     ok: bool
@@ -50,7 +43,7 @@ class CheckDocument(_Document):
     findings: list[FindingDocument]
 
 
-class EntryDocument(_Document):
+class EntryDocument(Document):
     """`handclasp explain --slug SLUG --format json`."""
 
     slug: str
@@ -64,7 +57,7 @@ class EntryDocument(_Document):
     see_also: list[str]
 
 
-class AgentDocument(_Document):
+class AgentDocument(Document):
     """The agent's process."""
 
     pid: int
@@ -72,7 +65,7 @@ class AgentDocument(_Document):
     """ISO 8601, UTC."""
 
 
-class NginxDocument(_Document):
+class NginxDocument(Document):
     """The nginx it runs."""
 
     state: Literal["stopped", "starting", "serving", "reloading", "backoff", "stopping", "failed"]
@@ -83,7 +76,7 @@ class NginxDocument(_Document):
     tls: str
 
 
-class LinkDocument(_Document):
+class LinkDocument(Document):
     """One link in effect."""
 
     name: str
@@ -96,7 +89,7 @@ class LinkDocument(_Document):
     """An upstream is not verified (insecure_accept_any)."""
 
 
-class IdentityDocument(_Document):
+class IdentityDocument(Document):
     """One identity in use."""
 
     name: str
@@ -106,7 +99,7 @@ class IdentityDocument(_Document):
     version: str
 
 
-class StatusDocument(_Document):
+class StatusDocument(Document):
     """`handclasp status --format json`, and GET /status.json."""
 
     name: str
@@ -119,19 +112,3 @@ class StatusDocument(_Document):
     links: list[LinkDocument]
     identities: list[IdentityDocument]
     findings: list[FindingDocument]
-
-
-DOCUMENTS: dict[str, type[_Document]] = {
-    "check": CheckDocument,
-    "explain": EntryDocument,
-    "status": StatusDocument,
-}
-"""Command → what it prints with --format json."""
-
-
-def document_schema(command: str) -> dict[str, Any]:
-    """JSON Schema (2020-12) of a command's output. Raises KeyError for a command that prints none."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **TypeAdapter(DOCUMENTS[command]).json_schema(),
-    }

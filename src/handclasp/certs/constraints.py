@@ -1,0 +1,114 @@
+"""What the CAs of a chain allow below them: path length and name constraints (RFC 5280, 4.2.1.9 and 10)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from handclasp.certs import facts
+from handclasp.certs.names import subject_alt_names
+from handclasp.findings import Finding, Where, found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def check_constraints(links: Sequence[x509.Certificate], *, where: Where) -> list[Finding]:
+    """A chain, leaf first, against the constraints of each CA in it."""
+    return [*_path_lengths(links, where), *_name_constraints(links, where)]
+
+
+def _path_lengths(links: Sequence[x509.Certificate], where: Where) -> list[Finding]:
+    findings: list[Finding] = []
+    for position, authority in enumerate(links[1:], 1):
+        constraints = facts.basic_constraints(authority)
+        if constraints is None or constraints.path_length is None:
+            continue
+        # Self-issued certificates, made when a CA changes its key, do not count.
+        between = sum(one.issuer != one.subject for one in links[1:position])
+        if between > constraints.path_length:
+            seen = (
+                f"{facts.label(authority)} allows {constraints.path_length} intermediates below it "
+                f"(pathLenConstraint), and there are {between}"
+            )
+            findings.append(found("path-length-exceeded", seen, where=where))
+    return findings
+
+
+def _name_constraints(links: Sequence[x509.Certificate], where: Where) -> list[Finding]:
+    findings: list[Finding] = []
+    leaf = links[0]
+    for authority in links[1:]:
+        constraints = _constraints(authority)
+        if constraints is None:
+            continue
+        for name in violations(constraints, _names(leaf)):
+            seen = (
+                f"{facts.label(authority)} may not issue for {name}: its name constraints forbid it"
+            )
+            findings.append(found("name-constraint-violated", seen, where=where))
+    return findings
+
+
+def violations(constraints: x509.NameConstraints, names: Iterable[x509.GeneralName]) -> list[str]:
+    """The names that are excluded, or for whose kind there are permitted ones and none covers it."""
+    bad: list[str] = []
+    for name in names:
+        excluded = any(_covers(base, name) for base in constraints.excluded_subtrees or ())
+        permitted = [b for b in constraints.permitted_subtrees or () if type(b) is type(name)]
+        if excluded or (permitted and not any(_covers(base, name) for base in permitted)):
+            bad.append(str(getattr(name, "value", name)))
+    return bad
+
+
+def _constraints(authority: x509.Certificate) -> x509.NameConstraints | None:
+    try:
+        return authority.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _names(leaf: x509.Certificate) -> list[x509.GeneralName]:
+    names: list[x509.GeneralName] = []
+    if subject_alt_names(leaf):
+        names += leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if leaf.subject.rdns:
+        names.append(x509.DirectoryName(leaf.subject))
+    return names
+
+
+def _covers(base: x509.GeneralName, name: x509.GeneralName) -> bool:
+    match base, name:
+        case x509.DNSName(), x509.DNSName():
+            return _below(base.value, name.value.removeprefix("*."))
+        case x509.IPAddress(), x509.IPAddress():
+            network = base.value
+            if isinstance(network, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+                return name.value in network
+            return False
+        case x509.UniformResourceIdentifier(), x509.UniformResourceIdentifier():
+            host = urlsplit(name.value).hostname or ""
+            # With a leading dot: hosts below it only; without: exactly that host.
+            if base.value.startswith("."):
+                return _below(base.value[1:], host) and host.lower() != base.value[1:].lower()
+            return host.lower() == base.value.lower()
+        case x509.RFC822Name(), x509.RFC822Name():
+            mailbox, wanted = name.value, base.value
+            host = mailbox.rpartition("@")[2]
+            if "@" in wanted:
+                return mailbox.lower() == wanted.lower()
+            if wanted.startswith("."):
+                return _below(wanted[1:], host) and host.lower() != wanted[1:].lower()
+            return host.lower() == wanted.lower()
+        case x509.DirectoryName(), x509.DirectoryName():
+            wanted_rdns = list(base.value.rdns)
+            return list(name.value.rdns)[: len(wanted_rdns)] == wanted_rdns
+    return False
+
+
+def _below(base: str, name: str) -> bool:
+    base, name = base.lower().strip("."), name.lower().rstrip(".")
+    return not base or name == base or name.endswith(f".{base}")

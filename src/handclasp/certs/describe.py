@@ -1,0 +1,296 @@
+"""What one object is, in words and numbers: the facts that `cert show` prints. None of them is secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import SignatureAlgorithmOID
+
+from handclasp.certs import facts
+from handclasp.certs.chain import issuer_urls
+from handclasp.certs.dn import issuer_text, name_text, subject_text
+from handclasp.certs.names import subject_alt_names
+from handclasp.certs.private_keys import FoundKey, FoundPublicKey, key_type, spki
+from handclasp.errors import InternalFault
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+    from handclasp.certs.contents import FoundObject, Signed, Value
+
+_KEY_USAGES = (
+    ("digital_signature", "digitalSignature"),
+    ("content_commitment", "contentCommitment"),
+    ("key_encipherment", "keyEncipherment"),
+    ("data_encipherment", "dataEncipherment"),
+    ("key_agreement", "keyAgreement"),
+    ("key_cert_sign", "keyCertSign"),
+    ("crl_sign", "cRLSign"),
+)
+_SIGNATURE_NAMES = {
+    oid.dotted_string: name.lower().replace("_", "-")
+    for name, oid in vars(SignatureAlgorithmOID).items()
+    if isinstance(oid, x509.ObjectIdentifier)
+}
+
+
+_KINDS: dict[type, str] = {
+    FoundKey: "private key",
+    FoundPublicKey: "public key",
+    x509.Certificate: "certificate",
+    x509.CertificateSigningRequest: "signing request",
+    x509.CertificateRevocationList: "revocation list",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """`type` is RSA, EC, Ed25519, Ed448, DSA, …; `bits` the size in bits; `curve` for EC only."""
+
+    type: str
+    bits: int | None = None
+    curve: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.curve or self.bits or ''}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """One object; what its kind does not have is None or empty.
+
+    Times are aware (UTC). For a revocation list `not_before` and `not_after` are thisUpdate and
+    nextUpdate, `number` its crlNumber and `entries` how many certificates it revokes.
+    """
+
+    file: str
+    line: int | None
+    kind: str
+    format: str
+    subject: str | None = None
+    issuer: str | None = None
+    sans: tuple[str, ...] = ()
+    serial: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    key: KeyFacts | None = None
+    usages: tuple[str, ...] = ()
+    ca: bool | None = None
+    path_length: int | None = None
+    signature: str | None = None
+    sha256: str | None = None
+    sha1: str | None = None
+    spki_sha256: str | None = None
+    issuer_urls: tuple[str, ...] = ()
+    crl_urls: tuple[str, ...] = ()
+    encrypted: bool | None = None
+    number: int | None = None
+    entries: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: times as ISO 8601."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("not_before", "not_after"):
+            moment = values[name]
+            values[name] = moment.isoformat() if moment else None
+        for name in ("sans", "usages", "issuer_urls", "crl_urls"):
+            values[name] = list(values[name])
+        if self.key is not None:
+            values["key"] = {"type": self.key.type, "bits": self.key.bits, "curve": self.key.curve}
+        return values
+
+
+def describe(found: FoundObject, *, file: str, form: str) -> Description:
+    """The facts of an object that was read from `file`, whose format is `form`."""
+    value = found.value
+    if isinstance(value, FoundKey):
+        key = value.key.reveal().public_key() if value.key is not None else None
+        return Description(
+            file=file,
+            line=found.line,
+            kind=kind_name(value),
+            format=f"{form} {value.form}" if value.form != form else form,
+            key=key_facts(key) if key is not None else None,
+            spki_sha256=_sha256(spki(key)) if key is not None else None,
+            encrypted=value.encrypted,
+        )
+    if isinstance(value, FoundPublicKey):
+        return Description(
+            file=file,
+            line=found.line,
+            kind=kind_name(value),
+            format=form,
+            key=key_facts(value.key),
+            spki_sha256=_sha256(spki(value.key)),
+        )
+    if isinstance(value, x509.Certificate):
+        return _certificate(value, found.line, file, form)
+    if isinstance(value, x509.CertificateSigningRequest):
+        return _request(value, found.line, file, form)
+    return _revocation_list(value, found.line, file, form)
+
+
+def kind_name(value: Value) -> str:
+    """What an object is called."""
+    for kind, name in _KINDS.items():
+        if isinstance(value, kind):
+            return name
+    raise InternalFault(f"{type(value).__name__} has no name")
+
+
+def key_facts(key: PublicKeyTypes) -> KeyFacts:
+    """Type and size of a key."""
+    return KeyFacts(
+        type=key_type(key),
+        bits=getattr(key, "key_size", None),
+        curve=getattr(getattr(key, "curve", None), "name", None),
+    )
+
+
+def _certificate(
+    certificate: x509.Certificate, line: int | None, file: str, form: str
+) -> Description:
+    key = certificate.public_key()
+    constraints = facts.basic_constraints(certificate)
+    return Description(
+        file=file,
+        line=line,
+        kind=kind_name(certificate),
+        format=form,
+        subject=subject_text(certificate),
+        issuer=issuer_text(certificate),
+        sans=subject_alt_names(certificate),
+        serial=_serial(facts.serial_number(certificate)),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        key=key_facts(key),
+        usages=_usages(certificate),
+        ca=facts.is_ca(certificate),
+        path_length=constraints.path_length if constraints else None,
+        signature=_signature(certificate),
+        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+        sha1=certificate.fingerprint(hashes.SHA1()).hex(),  # noqa: S303  a name, as others print it
+        spki_sha256=_sha256(spki(key)),
+        issuer_urls=issuer_urls(certificate),
+        crl_urls=facts.crl_urls(certificate),
+    )
+
+
+def _request(
+    request: x509.CertificateSigningRequest, line: int | None, file: str, form: str
+) -> Description:
+    key = request.public_key()
+    return Description(
+        file=file,
+        line=line,
+        kind=kind_name(request),
+        format=form,
+        subject=name_text(request.subject),
+        sans=subject_alt_names(request),
+        key=key_facts(key),
+        usages=_usages(request),
+        signature=_signature(request),
+        spki_sha256=_sha256(spki(key)),
+    )
+
+
+def _revocation_list(
+    crl: x509.CertificateRevocationList, line: int | None, file: str, form: str
+) -> Description:
+    return Description(
+        file=file,
+        line=line,
+        kind=kind_name(crl),
+        format=form,
+        issuer=name_text(crl.issuer),
+        not_before=crl.last_update_utc,
+        not_after=crl.next_update_utc,
+        signature=_signature(crl),
+        sha256=crl.fingerprint(hashes.SHA256()).hex(),
+        number=_crl_number(crl),
+        entries=len(crl),
+    )
+
+
+def _usages(value: x509.Certificate | x509.CertificateSigningRequest) -> tuple[str, ...]:
+    """keyUsage, then extended key usage, by the names RFC 5280 gives them."""
+    names: list[str] = []
+    usage = facts.key_usage(value)
+    if usage is not None:
+        names += [text for attribute, text in _KEY_USAGES if getattr(usage, attribute)]
+    for oid in facts.extended_key_usages(value) or ():
+        names.append(facts.PURPOSE_NAMES.get(oid, oid.dotted_string))
+    return tuple(names)
+
+
+def _signature(value: Signed) -> str:
+    dotted = value.signature_algorithm_oid.dotted_string
+    return _SIGNATURE_NAMES.get(dotted, dotted)
+
+
+def _crl_number(crl: x509.CertificateRevocationList) -> int | None:
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _serial(number: int) -> str:
+    return f"{'-' if number < 0 else ''}{abs(number):02X}"
+
+
+def _sha256(data: bytes) -> str:
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(data)
+    return digest.finalize().hex()
+
+
+def rows(told: Description, *, now: datetime) -> list[tuple[str, str]]:
+    """The facts as lines for people: a short name and a text."""
+    lines: list[tuple[str, str | None]] = [
+        ("subject", told.subject if told.subject != "" else "(empty)"),
+        ("issuer", told.issuer),
+        ("names", ", ".join(told.sans)),
+        ("valid", _validity(told, now)),
+        ("key", str(told.key) if told.key else None),
+        ("encrypted", {True: "yes", False: "no", None: None}[told.encrypted]),
+        ("usages", ", ".join(told.usages)),
+        ("authority", _authority(told)),
+        ("signed", told.signature),
+        ("serial", told.serial),
+        ("number", None if told.number is None else str(told.number)),
+        ("revoked", None if told.entries is None else f"{told.entries} certificates"),
+        ("issuer at", ", ".join(told.issuer_urls)),
+        ("crl at", ", ".join(told.crl_urls)),
+        ("sha256", told.sha256),
+        ("sha1", told.sha1),
+        ("key sha256", told.spki_sha256),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _authority(told: Description) -> str | None:
+    if not told.ca:
+        return None
+    if told.path_length is None:
+        return "CA"
+    return f"CA, at most {told.path_length} intermediates below it"
+
+
+def _validity(told: Description, now: datetime) -> str | None:
+    begin, end = told.not_before, told.not_after
+    if begin is None:
+        return None
+    if end is None:
+        return f"from {facts.date(begin)}, without an end"
+    span = f"{facts.date(begin)} to {facts.date(end)}"
+    if now > end:
+        return f"{span} (ended {(now - end).days} days ago)"
+    if now < begin:
+        return f"{span} (begins in {(begin - now).days} days)"
+    return f"{span} ({(end - now).days} days left)"

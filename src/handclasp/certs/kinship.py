@@ -1,0 +1,112 @@
+"""Who issued whom among certificates from anywhere, and which objects hold one key."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handclasp.certs import facts
+from handclasp.certs.chain import issued_by, issuer_urls, self_signed
+from handclasp.certs.dn import issuer_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cryptography import x509
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One chain as far as it goes: leaf first; `missing` names the issuer that was not given."""
+
+    links: tuple[x509.Certificate, ...]
+    missing: str | None
+    urls: tuple[str, ...] = ()  # where the missing one can be had, as its child says
+
+
+class Family:
+    """Certificates with their issuers, as far as these are among them.
+
+    A certificate that several of the others may have issued (a cross-signed CA under one name and
+    key) is put below the first of them.
+    """
+
+    def __init__(self, certificates: Sequence[x509.Certificate]) -> None:
+        self.members = tuple(dict.fromkeys(certificates))
+        self._issuer = self._issuers()
+        self._issued: dict[x509.Certificate, list[x509.Certificate]] = defaultdict(list)
+        for member in self.members:
+            issuer = self._issuer.get(member)
+            if issuer is not None:
+                self._issued[issuer].append(member)
+
+    def lines(self) -> Iterator[Line]:
+        """One for each certificate that issued none of the others."""
+        for member in self.members:
+            if member in self._issued:
+                continue
+            links = [member]
+            while (issuer := self._issuer.get(links[-1])) is not None:
+                links.append(issuer)
+            top = links[-1]
+            if self_signed(top):
+                yield Line(links=tuple(links), missing=None)
+            else:
+                yield Line(links=tuple(links), missing=issuer_text(top), urls=issuer_urls(top))
+
+    def drawing(self) -> list[tuple[str, x509.Certificate | Line]]:
+        """The trees, issuers first: each line's branch characters and its certificate, and a Line above
+        those whose issuer is missing."""
+        drawn: list[tuple[str, x509.Certificate | Line]] = []
+        tops = [member for member in self.members if member not in self._issuer]
+        for top in tops:
+            if self_signed(top):
+                drawn.append(("", top))
+                drawn += self._below(top, "")
+                continue
+            gap = Line(links=(top,), missing=issuer_text(top), urls=issuer_urls(top))
+            drawn += [("", gap), ("└─ ", top), *self._below(top, "   ")]
+        return drawn
+
+    def _below(self, issuer: x509.Certificate, indent: str) -> list[tuple[str, x509.Certificate]]:
+        drawn: list[tuple[str, x509.Certificate]] = []
+        children = self._issued.get(issuer, [])
+        for number, child in enumerate(children, 1):
+            last = number == len(children)
+            drawn.append((f"{indent}{'└─ ' if last else '├─ '}", child))
+            drawn += self._below(child, f"{indent}{'   ' if last else '│  '}")
+        return drawn
+
+    def _issuers(self) -> dict[x509.Certificate, x509.Certificate]:
+        by_subject: dict[bytes, list[x509.Certificate]] = defaultdict(list)
+        for member in self.members:
+            by_subject[member.subject.public_bytes()].append(member)
+        issuers: dict[x509.Certificate, x509.Certificate] = {}
+        for member in self.members:
+            for candidate in by_subject.get(member.issuer.public_bytes(), ()):
+                # CAs that signed each other would make a ring, of which no tree can be drawn.
+                if candidate == member or member in _above(candidate, issuers):
+                    continue
+                if not self_signed(member) and issued_by(member, candidate):
+                    issuers[member] = candidate
+                    break
+        return issuers
+
+
+def _above(
+    certificate: x509.Certificate, issuers: dict[x509.Certificate, x509.Certificate]
+) -> Iterator[x509.Certificate]:
+    above = certificate
+    while (issuer := issuers.get(above)) is not None:
+        yield issuer
+        above = issuer
+
+
+def title(certificate: x509.Certificate) -> str:
+    """Subject and what kind of certificate it is."""
+    if self_signed(certificate):
+        kind = "root" if facts.is_ca(certificate) else "self-signed leaf"
+    else:
+        kind = "intermediate CA" if facts.is_ca(certificate) else "leaf"
+    return f"{facts.label(certificate).strip(chr(39))} ({kind})"

@@ -1,0 +1,93 @@
+"""Files named on the command line, read: what `handclasp cert` has in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handclasp.certs.contents import Contents
+from handclasp.certs.read import LIMIT, read_objects
+from handclasp.errors import UsageError
+from handclasp.keys.assemble import ReadFile
+from handclasp.keys.files import FileRead, check_secret_mode, read_file
+from handclasp.keys.secret import SecretSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from handclasp.certs.secret import Secret
+    from handclasp.findings import Finding
+
+
+def password_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--password-file FILE, --password-env NAME."""
+    for option in (
+        click.option(
+            "--password-env",
+            metavar="NAME",
+            help="Environment variable that holds the password of encrypted keys and PKCS#12 files.",
+        ),
+        click.option(
+            "--password-file",
+            type=click.Path(path_type=Path),
+            help="File whose one line is the password of encrypted keys and PKCS#12 files.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def secret_of(
+    file: Path | None, env: str | None, *, what: str = "password"
+) -> Secret[bytes] | None:
+    """The password of an option pair; None when neither is given. Raises UsageError."""
+    if file is None and env is None:
+        return None
+    if file is not None and env is not None:
+        raise UsageError(f"give --{what}-file or --{what}-env, not both")
+    return SecretSource(file=file, env=env).read()
+
+
+def check_secret_file(path: Path | None) -> tuple[Finding, ...]:
+    """Whether others may read a file with a password."""
+    if path is None:
+        return ()
+    return check_secret_mode(read_file(path, unreadable="secret-unreadable"))
+
+
+def read_inputs(
+    paths: Iterable[Path], password: Secret[bytes] | None, *, unreadable: str = "not-pem"
+) -> Iterator[ReadFile]:
+    """Each file in turn; `-` is standard input. What cannot be read is a finding of its own."""
+    known = password.reveal() if password else None
+    for path in paths:
+        read = _standard_input() if str(path) == "-" else read_file(path, unreadable=unreadable)
+        if read.data is None:
+            yield ReadFile(read=read, contents=Contents(str(path), "unknown"))
+        else:
+            contents = read_objects(read.data, source=str(read.path), password=known)
+            yield ReadFile(read=read, contents=contents)
+
+
+def files_below(paths: Sequence[Path]) -> list[Path]:
+    """The files themselves, and for each directory the regular files below it, by name."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            found += [Path(folder, name) for name in sorted(names) if Path(folder, name).is_file()]
+    return found
+
+
+def _standard_input() -> FileRead:
+    if sys.stdin.isatty():
+        raise UsageError("`-` is standard input, and that is a terminal", hint="Pipe a file in.")
+    # One byte more than is read of a file: the reader says that it is too large.
+    return FileRead(path=Path("standard input"), data=sys.stdin.buffer.read(LIMIT + 1))

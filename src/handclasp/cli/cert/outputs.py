@@ -1,0 +1,113 @@
+"""Where `handclasp cert` puts what it makes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handclasp.cli.cert.inputs import secret_of
+from handclasp.errors import ExitCode, UsageError
+from handclasp.findings.model import FindingsError, errors_in
+from handclasp.keys.output import Output, write_new, write_over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from handclasp.certs.contents import Value
+    from handclasp.certs.secret import Secret
+    from handclasp.keys.assemble import ReadFile
+
+STANDARD_OUTPUT = Path("-")
+
+
+def new_password_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--new-password-file, --new-password-env, --no-password."""
+    for option in (
+        click.option("--no-password", is_flag=True, help="Write the private key unencrypted."),
+        click.option(
+            "--new-password-env",
+            metavar="NAME",
+            help="Environment variable with the password of what is written.",
+        ),
+        click.option(
+            "--new-password-file",
+            type=click.Path(path_type=Path),
+            help="File whose one line is the password of what is written.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--force."""
+    return click.option("--force", is_flag=True, help="Replace a file that exists.")(command)
+
+
+def new_password(
+    file: Path | None, env: str | None, no_password: bool, values: Sequence[Value], *, always: bool
+) -> Secret[bytes] | None:
+    """The password of the keys to be written, or None for unencrypted ones.
+
+    An encrypted key is never written unencrypted without that being spelled, and with `always` none is.
+    Raises UsageError.
+    """
+    from handclasp.certs.private_keys import FoundKey
+
+    password = secret_of(file, env, what="new-password")
+    if password is not None:
+        if no_password:
+            raise UsageError("give a new password or --no-password, not both")
+        if not password.reveal():
+            raise UsageError(
+                "the new password is empty", hint="Give --no-password if none is meant."
+            )
+        return password
+    keys = [value for value in values if isinstance(value, FoundKey)]
+    if not keys or no_password:
+        return None
+    if always or any(key.encrypted for key in keys):
+        told = "a PKCS#12 file has a password" if always else "the private key is encrypted"
+        raise UsageError(
+            f"{told}, and none is given for what is to be written",
+            hint="Give --new-password-file FILE, or --no-password to write the key unencrypted.",
+        )
+    return None
+
+
+def readable(inputs: Sequence[ReadFile]) -> list[Value]:
+    """Everything that was read. Raises FindingsError when something could not be: it would be lost."""
+    findings = [finding for one in inputs for finding in one.findings]
+    if errors_in(findings):
+        raise FindingsError(errors_in(findings), exit_code=ExitCode.USAGE)
+    return [found.value for one in inputs for found in one.contents.objects]
+
+
+def put(output: Path | None, data: bytes, *, private: bool, text: bool, force: bool) -> None:
+    """Writes a file, or standard output where nothing is given away by that. Raises UsageError."""
+    if output is not None and output != STANDARD_OUTPUT:
+        _put_file(Output(path=output, data=data, private=private), force=force)
+        return
+    terminal = sys.stdout.isatty()
+    if private and (output is None or terminal):
+        raise UsageError(
+            "a private key is in it, which is not printed",
+            hint="Name a file with -o FILE; `-o -` writes it to a pipe.",
+        )
+    if terminal and not text:
+        raise UsageError("the result is binary", hint="Name a file with -o FILE.")
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+
+
+def _put_file(output: Output, *, force: bool) -> None:
+    if output.path.is_dir():
+        raise UsageError(f"{output.path} is a directory", hint="Name the file to write.")
+    if force:
+        write_over(output)
+    else:
+        write_new([output])
+    click.echo(f"wrote {output.path} (mode {output.mode:04o})", err=True)

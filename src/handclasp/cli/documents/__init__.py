@@ -1,0 +1,33 @@
+"""The JSON that commands print, as models: the one declaration, from which the shipped schemas are made.
+
+Keys may be added in later versions; none is renamed or removed, and no meaning changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from handclasp.cli.documents.cert import CertCheckDocument, ShowDocument
+from handclasp.cli.documents.reports import CheckDocument, EntryDocument, StatusDocument
+
+if TYPE_CHECKING:
+    from handclasp.cli.documents.model import Document
+
+DOCUMENTS: dict[str, type[Document]] = {
+    "check": CheckDocument,
+    "explain": EntryDocument,
+    "status": StatusDocument,
+    "cert show": ShowDocument,
+    "cert check": CertCheckDocument,
+}
+"""Command → what it prints with --format json."""
+
+
+def document_schema(command: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a command's output. Raises KeyError for a command that prints none."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TypeAdapter(DOCUMENTS[command]).json_schema(),
+    }

@@ -1,0 +1,110 @@
+"""One identity out of files that somebody was handed, in any number and order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from handclasp.certs.chain import order
+from handclasp.certs.material import IdentityMaterial
+from handclasp.certs.private_keys import check_key, spki
+from handclasp.findings import Severity, Where, found
+from handclasp.keys.files import check_key_file
+from handclasp.keys.load import order_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from handclasp.certs.contents import Contents
+    from handclasp.certs.private_keys import FoundKey
+    from handclasp.findings import Finding
+    from handclasp.keys.files import FileRead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFile:
+    """One file: how it was read and what it holds."""
+
+    read: FileRead
+    contents: Contents
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was wrong with the file or with what is in it."""
+        problem = () if self.read.problem is None else (self.read.problem,)
+        return (*problem, *self.contents.findings)
+
+    @property
+    def where(self) -> Where:
+        """The file."""
+        return Where(file=self.contents.source)
+
+
+def assemble_identity(files: Sequence[ReadFile]) -> IdentityMaterial:
+    """The leaf, its chain and its key from all certificates and keys of all files.
+
+    The key is the one that fits a certificate, else the only one; the leaf is the certificate it fits,
+    else the first that issued none of the others. Findings say what could not be read, what is missing
+    and what is odd about the files; `leaf` is None when there is no certificate at all.
+    """
+    certificates = [cert for file in files for cert in file.contents.certificates]
+    holder, chosen, findings = _choose_key(files, {spki(one.public_key()) for one in certificates})
+    key = chosen.key if chosen else None
+    ordered = order(certificates, key=key.reveal().public_key() if key else None)
+    leaf = ordered.leaf if ordered else None
+    home = next((file for file in files if leaf in file.contents.certificates), None)
+    for file in files:
+        if file.contents.keys and file.read.mode is not None:
+            findings += check_key_file(file.read)
+    if key is not None and holder is not None:
+        problem = check_key(key.reveal())
+        findings += [found("key-unreadable", problem, where=holder.where)] if problem else []
+    if ordered is None:
+        findings += _no_certificate(files)
+    elif home is not None and (own := order(home.contents.certificates)) is not None:
+        findings += order_findings(own, home.contents)
+    return IdentityMaterial(
+        name="the given files",
+        certificate_file=PurePath(home.contents.source if home else "no certificate"),
+        key_file=PurePath(holder.contents.source if holder else "no key"),
+        leaf=leaf,
+        chain=ordered.chain if ordered else (),
+        root=ordered.root if ordered else None,
+        unlinked=ordered.unlinked if ordered else (),
+        key=key,
+        encrypted=chosen is not None and chosen.encrypted,
+        key_mode=holder.read.mode if holder else None,
+        findings=tuple(dict.fromkeys(findings)),
+    )
+
+
+def _choose_key(
+    files: Sequence[ReadFile], issued_for: set[bytes]
+) -> tuple[ReadFile | None, FoundKey | None, list[Finding]]:
+    findings = [finding for file in files for finding in file.findings]
+    keys = [(file, key) for file in files for key in file.contents.keys]
+    usable = [(file, key) for file, key in keys if key.key is not None]
+    for file, key in usable:
+        if key.key is not None and spki(key.key.reveal().public_key()) in issued_for:
+            dropped = [other.problem for _, other in keys]
+            return file, key, [one for one in findings if one not in dropped]
+    if len({spki(key.key.reveal().public_key()) for _, key in usable if key.key}) > 1:
+        seen = f"there are {len(usable)} private keys and none of them fits a certificate"
+        places = ", ".join(dict.fromkeys(file.contents.source for file, _ in usable))
+        findings.append(found("several-keys-in-file", seen, where=Where(file=places)))
+        return None, None, findings
+    return (*usable[0], findings) if usable else (None, None, findings)
+
+
+def _no_certificate(files: Sequence[ReadFile]) -> list[Finding]:
+    requests = [file for file in files if file.contents.csrs]
+    if requests:
+        seen = "it holds a signing request, and there is no certificate"
+        return [found("csr-given-as-cert", seen, where=requests[0].where)]
+    if any(one.severity is Severity.ERROR for file in files for one in file.findings):
+        return []
+    held = "private keys" if any(file.contents.keys for file in files) else "other objects"
+    places = ", ".join(file.contents.source for file in files)
+    seen = f"there is no certificate among the files, only {held}"
+    return [found("certificate-unreadable", seen, where=Where(file=places))]

@@ -1,0 +1,267 @@
+"""Whether files make an identity that works: every reason against it, for each role asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from handclasp.certs import facts
+from handclasp.certs.certificate_checks import Role
+from handclasp.certs.checks import check_identity, given_chain
+from handclasp.certs.names import covers, subject_alt_names
+from handclasp.certs.security_level import UNKNOWN_PEER, Peer
+from handclasp.certs.strictness import (
+    check_both_roles,
+    check_clocks,
+    check_letter,
+    check_names_written,
+    check_public,
+)
+from handclasp.certs.trust_checks import check_trust
+from handclasp.findings import Finding, Severity, Where, errors_in, found
+from handclasp.keys.assemble import ReadFile, assemble_identity
+from handclasp.keys.load import load_trust
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from handclasp.certs.material import IdentityMaterial, TrustMaterial
+
+SYSTEM = "system"
+_NGINX_DEPTH = 1
+"""Default of ssl_verify_depth and proxy_ssl_verify_depth (ngx_http_ssl_module, ngx_http_proxy_module)."""
+_DEPTH = 100  # OpenSSL's own limit, for where none is given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked: `role` None means every role the certificate names; `trust` are files of CA
+    certificates or the word `system`; `depth` counts intermediates, None where it is not known."""
+
+    now: datetime
+    role: str | None = None
+    names: tuple[str, ...] = ()
+    trust: tuple[Path, ...] = ()
+    crls: tuple[Path, ...] = ()
+    depth: int | None = None
+    peer: Peer = UNKNOWN_PEER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer. `by_role` has the findings of each role that was looked at."""
+
+    leaf: x509.Certificate | None
+    by_role: Mapping[Role, tuple[Finding, ...]]
+    skipped: tuple[str, ...]
+    chain: tuple[x509.Certificate, ...] = ()
+    unread: tuple[Finding, ...] = field(default=())
+
+    @property
+    def understood(self) -> bool:
+        """There was a certificate to judge."""
+        return self.leaf is not None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those of all roles, each once."""
+        every = (one for findings in self.by_role.values() for one in findings)
+        return tuple(dict.fromkeys((*self.unread, *every)))
+
+    @property
+    def usable(self) -> tuple[Role, ...]:
+        """The roles in which nothing is an error."""
+        return tuple(role for role, findings in self.by_role.items() if not errors_in(findings))
+
+    @property
+    def ok(self) -> bool:
+        """Usable in every role that was looked at."""
+        return self.understood and len(self.usable) == len(self.by_role)
+
+    @property
+    def ends(self) -> datetime:
+        """When the first certificate of the chain expires."""
+        return min(link.not_valid_after_utc for link in self.chain)
+
+
+def judge(
+    files: Sequence[ReadFile], question: Question, *, extra: Sequence[Finding] = ()
+) -> Verdict:
+    """Every reason why the pair in `files` would fail; `extra` are findings to be told along."""
+    identity = assemble_identity(files)
+    if identity.leaf is None:
+        return Verdict(leaf=None, by_role={}, skipped=(), unread=(*identity.findings, *extra))
+    trust = _trust(question)
+    return Verdict(
+        leaf=identity.leaf,
+        by_role={
+            role: tuple(dict.fromkeys((*_findings(identity, role, trust, question), *extra)))
+            for role in _roles(identity.leaf, question.role)
+        },
+        chain=given_chain(identity),
+        skipped=tuple(_skipped(identity, question)),
+    )
+
+
+def _roles(leaf: x509.Certificate, asked: str | None) -> tuple[Role, ...]:
+    if asked is not None:
+        return (Role(asked),)
+    purposes = facts.extended_key_usages(leaf)
+    named = {
+        Role.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
+        Role.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
+    }
+    roles = tuple(role for role, oid in named.items() if purposes is None or oid in purposes)
+    return roles or tuple(Role)
+
+
+def _trust(question: Question) -> TrustMaterial | None:
+    if not question.trust:
+        return None
+    files = [path for path in question.trust if str(path) != SYSTEM]
+    system = len(files) < len(question.trust)
+    return load_trust(
+        "the trust given",
+        certificates=files,
+        crls=question.crls,
+        public="system" if system else None,
+    )
+
+
+def _findings(
+    identity: IdentityMaterial, role: Role, trust: TrustMaterial | None, question: Question
+) -> list[Finding]:
+    leaf, now = identity.leaf, question.now
+    assert leaf is not None
+    where = Where(file=str(identity.certificate_file))
+    hosts, uris = _split(question.names)
+    server_names = hosts if role is Role.SERVER else ()
+    findings = [
+        finding
+        for finding in check_identity(
+            identity,
+            role=role,
+            now=now,
+            names=server_names,
+            trust=trust,
+            depth=question.depth,
+            peer=question.peer,
+        )
+        if finding.slug != "key-decrypted-at-rest"  # nothing is staged here
+    ]
+    findings += _wanted_names(leaf, role, hosts, uris, where)
+    findings += check_names_written(leaf, role=role, where=where)
+    findings += check_clocks(leaf, now=now, where=where)
+    findings += check_both_roles(leaf, where=where)
+    findings += check_letter((leaf, *identity.chain), where=where)
+    findings += _public(identity, role, where)
+    findings += _unrelated(identity, where)
+    if trust is not None:
+        for_clients = role is Role.CLIENT
+        depth = _DEPTH if question.depth is None else question.depth
+        findings += check_trust(trust, now=now, for_clients=for_clients, depth=depth)
+    if question.depth is None and len(identity.chain) > _NGINX_DEPTH:
+        directive = "ssl_verify_depth" if role is Role.CLIENT else "proxy_ssl_verify_depth"
+        seen = (
+            f"there are {len(identity.chain)} intermediates above {facts.label(leaf)}, and an nginx on "
+            f"the other side admits {_NGINX_DEPTH} unless its {directive} says more"
+        )
+        findings.append(found("verify-depth-too-low", seen, where=where, severity=Severity.WARNING))
+    # Written twice where two checks see one thing: the harder word is the one to keep.
+    return _hardest(findings)
+
+
+def _hardest(findings: Sequence[Finding]) -> list[Finding]:
+    order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+    best: dict[tuple[str, str, str], Finding] = {}
+    for finding in findings:
+        key = (finding.slug, finding.seen, str(finding.where))
+        kept = best.get(key)
+        if kept is None or order.index(finding.severity) < order.index(kept.severity):
+            best[key] = finding
+    return list(best.values())
+
+
+def _split(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (
+        tuple(name for name in names if "://" not in name),
+        tuple(name for name in names if "://" in name),
+    )
+
+
+def _wanted_names(
+    leaf: x509.Certificate, role: Role, hosts: Sequence[str], uris: Sequence[str], where: Where
+) -> list[Finding]:
+    sans = subject_alt_names(leaf)
+    held = ", ".join(sans) or "no name"
+    missing = [uri for uri in uris if f"uri:{uri}" not in sans]
+    findings = [
+        found(
+            "spiffe-san-mismatch" if uri.startswith("spiffe://") else "name-not-covered",
+            f"the certificate {facts.label(leaf)} does not have {uri}; it has {held}",
+            where=where,
+        )
+        for uri in missing
+    ]
+    if role is Role.CLIENT:  # the server's are looked at by check_identity
+        findings += [
+            found(
+                "name-not-covered",
+                f"the certificate {facts.label(leaf)} does not cover {host}; it has {held}",
+                where=where,
+            )
+            for host in hosts
+            if not covers(leaf, host)
+        ]
+    return findings
+
+
+def _public(identity: IdentityMaterial, role: Role, where: Where) -> list[Finding]:
+    """Looked at only where an issuer's name is among the system's CAs, which takes a moment to read."""
+    assert identity.leaf is not None
+    system = load_trust("system", public="system")
+    if system.raw is None:
+        return []
+    return check_public(
+        identity.leaf,
+        role=role,
+        public=system.all_anchors(),
+        links=given_chain(identity),
+        where=where,
+    )
+
+
+def _unrelated(identity: IdentityMaterial, where: Where) -> list[Finding]:
+    strangers = [cert for cert in identity.unlinked if not facts.is_ca(cert)]
+    return [
+        found(
+            "unrelated-certificate",
+            f"{facts.label(cert)} is not part of the chain of "
+            f"{facts.label(identity.leaf) if identity.leaf else 'the leaf'}",
+            where=where,
+        )
+        for cert in strangers
+    ]
+
+
+def _skipped(identity: IdentityMaterial, question: Question) -> list[str]:
+    notes: list[str] = []
+    if identity.key is None and not any(
+        one.slug.startswith(("key-", "keystore-", "several-")) for one in identity.findings
+    ):
+        notes.append("the private key: none was given")
+    if not question.trust:
+        notes.append("whether the other side trusts the chain: no --trust was given")
+    if not question.crls:
+        notes.append("revocation: no --crl was given")
+    elif not question.trust:
+        notes.append("the revocation lists: they are looked at together with --trust only")
+    if not question.names:
+        notes.append("names: no --name was given")
+    return notes

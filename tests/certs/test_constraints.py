@@ -1,0 +1,87 @@
+"""Name constraints, kind by kind, and path lengths (RFC 5280, 4.2.1.9 and 4.2.1.10)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handclasp.certs.constraints import check_constraints, violations
+from handclasp.findings import Where
+from tests import pki
+
+DNS, URI, MAIL = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
+
+
+def ip(text: str) -> x509.IPAddress:
+    return x509.IPAddress(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+
+
+ORG = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Org")]))
+CASES: list[tuple[x509.GeneralName, x509.GeneralName, bool]] = [  # base, name, covered
+    (DNS("example.org"), DNS("example.org"), True),
+    (DNS("example.org"), DNS("a.b.EXAMPLE.org"), True),
+    (DNS("example.org"), DNS("*.example.org"), True),
+    (DNS("example.org"), DNS("badexample.org"), False),
+    (DNS("a.example.org"), DNS("example.org"), False),
+    (DNS("a.example.org"), DNS("*.example.org"), False),
+    (ip("10.0.0.0/8"), ip("10.9.8.7"), True),
+    (ip("10.0.0.0/8"), ip("11.0.0.1"), False),
+    (ip("fd00::/8"), ip("fd12::1"), True),
+    (ip("fd00::/8"), ip("10.0.0.1"), False),
+    (URI("example.org"), URI("spiffe://example.org/b"), True),
+    (URI("example.org"), URI("spiffe://a.example.org/b"), False),
+    (URI(".example.org"), URI("spiffe://a.example.org/b"), True),
+    (URI(".example.org"), URI("spiffe://example.org/b"), False),
+    (MAIL("example.org"), MAIL("a@example.org"), True),
+    (MAIL("example.org"), MAIL("a@b.example.org"), False),
+    (MAIL(".example.org"), MAIL("a@b.example.org"), True),
+    (MAIL("a@example.org"), MAIL("b@example.org"), False),
+    (MAIL("a@example.org"), MAIL("a@example.org"), True),
+    (ORG, x509.DirectoryName(pki.dn("svc")), True),
+    (ORG, x509.DirectoryName(pki.dn("svc", "Other Org")), False),
+]
+
+
+@pytest.mark.parametrize(("base", "name", "covered"), CASES)
+def test_permitted_and_excluded_are_each_others_mirror(
+    base: x509.GeneralName, name: x509.GeneralName, covered: bool
+) -> None:
+    permitted = x509.NameConstraints([base], None)
+    excluded = x509.NameConstraints(None, [base])
+    assert bool(violations(permitted, [name])) is not covered
+    assert bool(violations(excluded, [name])) is covered
+
+
+def test_a_kind_that_is_not_mentioned_is_free() -> None:
+    constraints = x509.NameConstraints([DNS("example.org")], None)
+    assert violations(constraints, [URI("spiffe://other/b"), ip("10.0.0.1")]) == []
+
+
+labels = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+
+
+@given(st.lists(labels, min_size=1, max_size=4), st.lists(labels, min_size=1, max_size=3))
+def test_whatever_is_below_a_name_is_covered_and_nothing_glued_to_it(
+    above: list[str], base: list[str]
+) -> None:
+    domain = ".".join(base)
+    constraints = x509.NameConstraints([DNS(domain)], None)
+    assert violations(constraints, [DNS(".".join([*above, domain]))]) == []
+    assert violations(constraints, [DNS(f"{''.join(above)}x{domain}")])
+
+
+def test_self_issued_certificates_do_not_count_towards_the_path_length() -> None:
+    root = pki.authority("Root")
+    short = pki.authority("Short", issuer=root, path_length=0)
+    again = pki.authority("Short", issuer=short, key_label="new key of Short")
+    leaf = pki.leaf(again)
+    links = [leaf.certificate, *(one.certificate for one in leaf.issuers)]
+    assert check_constraints(links, where=Where()) == []
+    other = pki.leaf(pki.authority("Other", issuer=short))
+    links = [other.certificate, *(one.certificate for one in other.issuers)]
+    assert [one.slug for one in check_constraints(links, where=Where())] == ["path-length-exceeded"]

@@ -1,0 +1,369 @@
+"""`handclasp cert check`, the installed command; where OpenSSL has a say, it is asked too."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests import pki
+from tests.cli.test_documents import validate
+from tests.integration.running import handclasp
+from tests.openssl import needs_openssl, openssl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ROOT = pki.authority("Root")
+MIDDLE = pki.authority("Middle", issuer=ROOT)
+LOWER = pki.authority("Lower", issuer=MIDDLE)
+LEAF = pki.leaf(MIDDLE, "svc-b", sans=["dns:b.internal"])
+
+
+def written(folder: Path, **files: bytes) -> None:
+    """`leaf_pem=…` becomes leaf.pem, mode 0600."""
+    for name, data in files.items():
+        path = folder / name.replace("_", ".")
+        path.write_bytes(data)
+        path.chmod(0o600)
+
+
+def checked(folder: Path, *arguments: str, rc: int | None = None) -> dict[str, Any]:
+    done = handclasp("cert", "check", *arguments, "--format", "json", cwd=folder)
+    document: dict[str, Any] = validate("cert check", done.stdout)
+    assert done.returncode == (rc if rc is not None else (0 if document["ok"] else 1)), done.stderr
+    return document
+
+
+def errors(document: dict[str, Any]) -> set[str]:
+    return {one["slug"] for one in document["findings"] if one["severity"] == "error"}
+
+
+def slugs(document: dict[str, Any]) -> set[str]:
+    return {one["slug"] for one in document["findings"]}
+
+
+def openssl_verifies(folder: Path, *arguments: str) -> bool:
+    """`openssl verify` with root.pem as trust and chain.pem as what the peer sends along."""
+    command = ["openssl", "verify", "-CAfile", "root.pem", "-untrusted", "chain.pem", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=20, check=False)
+    return done.returncode == 0
+
+
+def test_a_good_pair_is_said_to_be_good_with_its_end(tmp_path: Path) -> None:
+    written(tmp_path, leaf_pem=LEAF.chain_pem, leaf_key=LEAF.key_pem, root_pem=ROOT.pem)
+    arguments = ("leaf.pem", "leaf.key", "--for", "client", "--trust", "root.pem")
+    document = checked(tmp_path, *arguments, "--name", "b.internal", rc=0)
+    assert (document["ok"], document["usable"]) == (True, ["client"])
+    assert document["skipped"] == ["revocation: no --crl was given"]
+    said = handclasp("cert", "check", *arguments, cwd=tmp_path).stdout
+    end = LEAF.certificate.not_valid_after_utc
+    assert said.startswith(f"OK as client: 'CN=svc-b,O=Example Org', until {end:%Y-%m-%d %H:%M}")
+
+
+def _incomplete() -> pki.Pair:
+    """Of a chain of three CAs the lower intermediate is sent, the upper one is not."""
+    pair = pki.leaf(LOWER)
+    return pki.Pair(pair.certificate, pair.private_key, (LOWER, ROOT))
+
+
+def _too_long() -> pki.Pair:
+    short = pki.authority("Short", issuer=ROOT, path_length=0)
+    return pki.leaf(pki.authority("Below", issuer=short))
+
+
+_DAY = timedelta(days=1)
+_NO_SIGNATURE = pki.key_usage(cert_sign=False, digital_signature=False, content_commitment=True)
+ODD: dict[str, Callable[[], pki.Pair]] = {  # a leaf that is wrong in one way
+    "cert-expired": lambda: pki.leaf(
+        MIDDLE, not_before=pki.NOW - 3 * _DAY, not_after=pki.NOW - _DAY
+    ),
+    "cert-not-yet-valid": lambda: pki.leaf(MIDDLE, not_before=pki.NOW + timedelta(hours=1)),
+    "wrong-eku-or-purpose": lambda: pki.leaf(MIDDLE, usages=[pki.SERVER]),
+    "wrong-key-usage": lambda: pki.leaf(MIDDLE, usage=_NO_SIGNATURE),
+    "key-too-small": lambda: pki.leaf(MIDDLE, key_kind="rsa1024"),
+    "client-chain-incomplete": _incomplete,
+    "path-length-exceeded": _too_long,
+    "ca-not-a-ca": lambda: pki.leaf(pki.authority("Fake", issuer=ROOT, is_ca=False)),
+    "ca-keyusage-missing-certsign": lambda: pki.leaf(
+        pki.authority("Mute", issuer=ROOT, cert_sign=False)
+    ),
+    "name-constraint-violated": lambda: pki.leaf(_constrained(), sans=["dns:evil.test"]),
+    "name-not-covered": lambda: LEAF,
+    "verify-depth-too-low": lambda: pki.leaf(LOWER),
+}
+ASKED = {
+    "name-not-covered": ("--name", "other.internal"),
+    "verify-depth-too-low": ("--depth", "1"),
+}
+
+
+def _constrained() -> pki.Pair:
+    """An intermediate that may issue for example.org only."""
+    plain = pki.authority("Narrow", issuer=ROOT)
+    builder = x509.CertificateBuilder(
+        plain.certificate.issuer,
+        plain.certificate.subject,
+        plain.certificate.public_key(),
+        plain.certificate.serial_number,
+        plain.certificate.not_valid_before_utc.replace(tzinfo=None),
+        plain.certificate.not_valid_after_utc.replace(tzinfo=None),
+        [*plain.certificate.extensions],
+    ).add_extension(x509.NameConstraints([x509.DNSName("example.org")], None), critical=True)
+    signed = builder.sign(ROOT.private_key, hashes.SHA256())
+    return pki.Pair(signed, plain.private_key, (ROOT,))
+
+
+CASES = {  # case → slug, what makes `openssl verify` look at it
+    "cert-expired": ("cert-expired", ()),
+    "cert-not-yet-valid": ("cert-not-yet-valid", ()),
+    "wrong-eku-or-purpose": ("wrong-eku-or-purpose", ("-purpose", "sslclient")),
+    "wrong-key-usage": ("wrong-eku-or-purpose", ("-purpose", "sslclient")),
+    "key-too-small": ("key-too-small", ("-auth_level", "2")),
+    "client-chain-incomplete": ("client-chain-incomplete", ()),
+    "path-length-exceeded": ("path-length-exceeded", ()),
+    "ca-not-a-ca": ("ca-not-a-ca", ()),
+    "ca-keyusage-missing-certsign": ("ca-keyusage-missing-certsign", ()),
+    "name-constraint-violated": ("name-constraint-violated", ()),
+    "name-not-covered": ("name-not-covered", ("-verify_hostname", "other.internal")),
+    "verify-depth-too-low": ("verify-depth-too-low", ("-verify_depth", "1")),
+}
+
+
+@needs_openssl
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_called_an_error_is_refused_by_openssl_and_the_good_one_is_not(
+    tmp_path: Path, case: str
+) -> None:
+    pair, asked = ODD[case](), ASKED.get(case, ())
+    slug, flags = CASES[case]
+    written(
+        tmp_path,
+        leaf_pem=pair.chain_pem,
+        leaf_key=pair.key_pem,
+        root_pem=ROOT.pem,
+        chain_pem=pair.chain_pem,
+        good_pem=LEAF.chain_pem,
+        good_key=LEAF.key_pem,
+    )
+    common = ("--for", "client", "--trust", "root.pem")
+    assert errors(checked(tmp_path, "leaf.pem", "leaf.key", *common, *asked)) == {slug}
+    assert not openssl_verifies(tmp_path, *flags, "leaf.pem")
+    written(tmp_path, chain_pem=LEAF.chain_pem)
+    assert errors(checked(tmp_path, "good.pem", "good.key", *common)) == set()
+    harmless = () if case == "name-not-covered" else flags
+    assert openssl_verifies(tmp_path, *harmless, "good.pem")
+
+
+@needs_openssl
+def test_revocation_and_the_lists_themselves_are_looked_at(tmp_path: Path) -> None:
+    hour = timedelta(hours=1)
+    stale = pki.crl(MIDDLE, last_update=pki.NOW - 3 * hour, next_update=pki.NOW - hour)
+    written(
+        tmp_path,
+        leaf_pem=LEAF.chain_pem,
+        leaf_key=LEAF.key_pem,
+        root_pem=ROOT.pem + MIDDLE.pem,
+        chain_pem=MIDDLE.pem,
+        good_crl=pki.crl(ROOT) + pki.crl(MIDDLE),
+        revoked_crl=pki.crl(ROOT) + pki.crl(MIDDLE, [LEAF]),
+        stale_crl=pki.crl(ROOT) + stale,
+        half_crl=pki.crl(MIDDLE),
+    )
+    common = ("leaf.pem", "leaf.key", "--for", "client", "--trust", "root.pem", "--crl")
+    expected: dict[str, set[str]] = {
+        "good.crl": set(),
+        "revoked.crl": {"cert-revoked"},
+        "stale.crl": {"crl-expired"},
+        "half.crl": {"crl-missing-for-chain"},
+    }
+    for name, slugs_ in expected.items():
+        document = checked(tmp_path, *common, name)
+        assert errors(document) == slugs_
+        assert not any(note.startswith("revocation") for note in document["skipped"])
+        judged = openssl_verifies(tmp_path, "-crl_check_all", "-CRLfile", name, "leaf.pem")
+        assert judged == (not slugs_)
+
+
+def test_a_server_is_asked_for_its_names(tmp_path: Path) -> None:
+    server = pki.leaf(MIDDLE, "a", sans=["dns:a.example.com", "dns:10.0.0.1"], usages=[pki.SERVER])
+    nameless = pki.leaf(MIDDLE, "a.example.com", usages=[pki.SERVER])
+    written(
+        tmp_path,
+        a_pem=server.chain_pem,
+        a_key=server.key_pem,
+        n_pem=nameless.chain_pem,
+        n_key=nameless.key_pem,
+    )
+    good = checked(tmp_path, "a.pem", "a.key", "--name", "a.example.com", rc=0)
+    assert good["roles"] == ["server"]  # from the extended key usage
+    assert "san-ip-as-dns" in slugs(good)
+    assert errors(checked(tmp_path, "a.pem", "a.key", "--name", "10.0.0.1")) == {"san-ip-as-dns"}
+    assert errors(checked(tmp_path, "a.pem", "a.key", "--name", "b.example.com")) == {
+        "name-not-covered"
+    }
+    assert "san-missing" in errors(checked(tmp_path, "n.pem", "n.key"))
+
+
+def test_a_spiffe_id_is_compared_whole(tmp_path: Path) -> None:
+    pair = pki.leaf(MIDDLE, "b", sans=["uri:spiffe://example.org/b"])
+    written(tmp_path, b_pem=pair.chain_pem, b_key=pair.key_pem)
+    checked(tmp_path, "b.pem", "b.key", "--name", "spiffe://example.org/b", rc=0)
+    document = checked(tmp_path, "b.pem", "b.key", "--name", "spiffe://example.org/bb")
+    assert errors(document) == {"spiffe-san-mismatch"}
+
+
+def test_without_a_role_both_are_looked_at_and_told_apart(tmp_path: Path) -> None:
+    anything = pki.leaf(MIDDLE, "any", usages=None)
+    written(tmp_path, x_pem=anything.chain_pem, x_key=anything.key_pem)
+    document = checked(tmp_path, "x.pem", "x.key", rc=1)
+    assert (document["roles"], document["usable"]) == (["client", "server"], ["client"])
+    assert "same-cert-both-roles" in slugs(document)
+    said = handclasp("cert", "check", "x.pem", "x.key", cwd=tmp_path).stdout
+    assert "OK as client" in said
+    assert "NOT usable as server: 1 error" in said
+    assert said.index("As server:") < said.index("[san-missing]", said.index("As server:"))
+
+
+def test_the_version_of_the_peer_decides_what_is_too_weak(tmp_path: Path) -> None:
+    weak = pki.leaf(MIDDLE, "weak", key_kind="rsa1024")
+    written(tmp_path, w_pem=weak.chain_pem, w_key=weak.key_pem)
+    asked = ("w.pem", "w.key", "--for", "client", "--peer-openssl")
+    for version, severity in (("1.0.2", "warning"), ("3.0.2", "warning"), ("3.2", "error")):
+        document = checked(tmp_path, *asked, version)
+        (found,) = [one for one in document["findings"] if one["slug"] == "key-too-small"]
+        assert found["severity"] == severity
+    done = handclasp("cert", "check", *asked, "newest", cwd=tmp_path)
+    assert (done.returncode, "is not a version" in done.stderr) == (2, True)
+
+
+@needs_openssl
+def test_sha1_is_refused_from_openssl_3_on_at_level_1(tmp_path: Path) -> None:
+    key, request = tmp_path / "s.key", tmp_path / "s.csr"
+    written(tmp_path, ca_pem=ROOT.pem, ca_key=ROOT.key_pem)
+    openssl(
+        *("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-subj", "/CN=s"),
+        *("-out", request),
+    )
+    openssl(
+        *("x509", "-req", "-in", request, "-CA", tmp_path / "ca.pem", "-sha1"),
+        *("-CAkey", tmp_path / "ca.key", "-out", tmp_path / "s.pem"),
+    )
+    key.chmod(0o600)
+    expected = {"1.1.1": "warning", "3.0": "error", "3.2": "error"}
+    for version, severity in expected.items():
+        document = checked(tmp_path, "s.pem", "s.key", "--peer-openssl", version, "--for", "client")
+        (found,) = [one for one in document["findings"] if one["slug"] == "digest-too-weak"]
+        assert found["severity"] == severity, version
+    # x509 -req without extensions makes version 1 certificates
+    assert "x509-strict-violation" in slugs(document)
+
+
+def test_what_is_missing_or_swapped_is_named(tmp_path: Path) -> None:
+    other = pki.leaf(MIDDLE, "other", key_label="another")
+    written(
+        tmp_path,
+        leaf_pem=LEAF.chain_pem,
+        leaf_key=LEAF.key_pem,
+        other_key=other.key_pem,
+        request_csr=pki.request(LEAF),
+        locked_key=LEAF.encrypted_key_pem(b"pw"),
+        pw=b"pw\n",
+    )
+    common = ("--for", "client")
+    alone = checked(tmp_path, "leaf.pem", *common, rc=0)
+    assert "the private key: none was given" in alone["skipped"]
+    assert errors(checked(tmp_path, "leaf.pem", "other.key", *common)) == {"key-cert-mismatch"}
+    # With both keys the one that fits is taken.
+    checked(tmp_path, "other.key", "leaf.key", "leaf.pem", *common, rc=0)
+    request = checked(tmp_path, "request.csr", "leaf.key", *common, rc=2)
+    assert errors(request) == {"csr-given-as-cert"}
+    locked = checked(tmp_path, "leaf.pem", "locked.key", *common)
+    assert errors(locked) == {"key-encrypted-no-passphrase"}
+    checked(tmp_path, "leaf.pem", "locked.key", "--password-file", "pw", *common, rc=0)
+
+
+def test_an_rsa_key_with_a_factor_that_is_no_prime_is_found_out(tmp_path: Path) -> None:
+    """Its numbers fit together, so that reading it, which skips the tests for primes, takes it."""
+    p, q = 3 * 5 * (2**1021 - 17 + 2), pki.key("leaf r", kind="rsa2048").private_numbers().q  # type: ignore[union-attr]
+    e, phi = 65537, (p - 1) * (q - 1)
+    d = pow(e, -1, phi)
+    numbers = rsa.RSAPrivateNumbers(
+        p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q)
+    )
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    written(tmp_path, leaf_pem=LEAF.chain_pem, x_key=pem)
+    assert "key-unreadable" in errors(checked(tmp_path, "leaf.pem", "x.key"))
+    with pytest.raises(AssertionError, match=r"not prime|invalid"):
+        openssl("pkey", "-in", tmp_path / "x.key", "-check", "-noout")
+    good = pki.leaf(MIDDLE, "r", key_kind="rsa2048")
+    written(tmp_path, r_pem=good.chain_pem, r_key=good.key_pem)
+    checked(tmp_path, "r.pem", "r.key", "--for", "client", rc=0)
+
+
+def test_modes_of_key_and_password_files_are_looked_at(tmp_path: Path) -> None:
+    written(tmp_path, leaf_pem=LEAF.chain_pem, leaf_key=LEAF.encrypted_key_pem(b"pw"), pw=b"pw\n")
+    asked = ("leaf.pem", "leaf.key", "--for", "client", "--password-file", "pw")
+    assert errors(checked(tmp_path, *asked)) == set()
+    (tmp_path / "leaf.key").chmod(0o644)
+    (tmp_path / "pw").chmod(0o644)
+    document = checked(tmp_path, *asked)
+    assert errors(document) == {"key-file-mode-too-wide"}
+    assert "secret-file-mode-too-wide" in slugs(document)
+
+
+def test_the_order_of_the_file_and_strangers_in_it_are_told(tmp_path: Path) -> None:
+    stranger = pki.leaf(ROOT, "stranger")
+    written(
+        tmp_path,
+        leaf_pem=MIDDLE.pem + LEAF.pem + ROOT.pem + stranger.pem,
+        leaf_key=LEAF.key_pem,
+    )
+    document = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", rc=0)
+    assert {"chain-order-wrong", "chain-contains-root", "unrelated-certificate"} <= slugs(document)
+
+
+def test_depth_is_measured_against_the_default_of_nginx(tmp_path: Path) -> None:
+    deep = pki.leaf(LOWER, "deep")
+    written(tmp_path, d_pem=deep.chain_pem, d_key=deep.key_pem, root_pem=ROOT.pem)
+    asked = ("d.pem", "d.key", "--for", "client", "--trust", "root.pem")
+    assert "verify-depth-too-low" in slugs(checked(tmp_path, *asked, rc=0))
+    assert "verify-depth-too-low" not in slugs(checked(tmp_path, *asked, "--depth", "2", rc=0))
+    shallow = checked(tmp_path, "d.pem", "d.key", "--for", "client", "--depth", "4", rc=0)
+    assert "verify-depth-too-low" not in slugs(shallow)
+
+
+def test_a_fresh_certificate_comes_with_a_word_about_clocks(tmp_path: Path) -> None:
+    fresh = pki.leaf(MIDDLE, "fresh", not_before=pki.NOW)
+    written(tmp_path, f_pem=fresh.chain_pem, f_key=fresh.key_pem)
+    when = (pki.NOW + timedelta(seconds=30)).isoformat()
+    document = checked(tmp_path, "f.pem", "f.key", "--for", "client", "--at", when, rc=0)
+    assert "clock-skew" in slugs(document)
+    later = (pki.NOW + timedelta(hours=2)).isoformat()
+    document = checked(tmp_path, "f.pem", "f.key", "--for", "client", "--at", later, rc=0)
+    assert "clock-skew" not in slugs(document)
+
+
+def test_the_date_is_the_one_given(tmp_path: Path) -> None:
+    written(tmp_path, leaf_pem=LEAF.chain_pem, leaf_key=LEAF.key_pem)
+    asked = ("leaf.pem", "leaf.key", "--for", "client", "--at")
+    assert errors(checked(tmp_path, *asked, "2099-01-01")) >= {"cert-expired"}
+    assert (
+        LEAF.certificate.public_bytes(Encoding.PEM)
+        == (tmp_path / "leaf.pem").read_bytes()[: len(LEAF.pem)]
+    )
+
+
+def test_files_without_a_certificate_are_not_understood(tmp_path: Path) -> None:
+    written(tmp_path, noise=b"\x00\x01\x02")
+    document = checked(tmp_path, "noise", rc=2)
+    assert document["ok"] is False
+    assert "Not understood" in handclasp("cert", "check", "noise", cwd=tmp_path).stdout
