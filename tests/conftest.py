@@ -28,7 +28,9 @@ BUILDS = ("distribution", "wheel")
 settings.register_profile(
     "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any-machine")
+# `make soak`: many more examples, for whoever does not say how many.
+settings.register_profile("soak", settings.get_profile("any-machine"), max_examples=10_000)
+settings.load_profile("soak" if os.environ.get("HANDCLASP_SOAK") else "any-machine")
 
 
 def absent(what: str) -> NoReturn:

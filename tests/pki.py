@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import (
+        CertificateIssuerPrivateKeyTypes,
+        CertificatePublicKeyTypes,
+    )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -202,6 +205,25 @@ def leaf(
         builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
     certificate = builder.sign(issuer.private_key, digest or hashes.SHA256())
     return Pair(certificate, private_key, (issuer, *issuer.issuers))
+
+
+def certificate_for(
+    public_key: CertificatePublicKeyTypes, common_name: str, *, issuer: Pair | None = None
+) -> bytes:
+    """A PEM leaf for a key of which only the public half is at hand."""
+    signer = issuer or authority("Issuer of tokens")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(dn(common_name))
+        .issuer_name(signer.certificate.subject)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(hours=1))
+        .not_valid_after(NOW + timedelta(days=90))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
+    )
+    signed = builder.sign(signer.private_key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM)
 
 
 def crl(

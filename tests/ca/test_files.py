@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from handclasp.ca.development import ROOT_LIFETIME, Issued, Validity, make_root
-from handclasp.ca.files import remove, write_new_pairs
+from handclasp.ca.files import write_new_pairs
 from handclasp.errors import EnvironmentFault, UsageError
+from handclasp.keys.output import remove
 from tests.pki import NOW
 
 if TYPE_CHECKING:

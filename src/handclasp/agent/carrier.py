@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
 from handclasp.agent.former import HANDOVER_SECONDS, adopted, former
-from handclasp.agent.generation import generation_files, is_current, material_in_use
+from handclasp.agent.generation import (
+    generation_files,
+    is_current,
+    material_in_use,
+    read_at_start_only,
+)
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
@@ -103,7 +108,10 @@ class Carrier:
         plan serving; if not even that could be done, with a `master` that has ended."""
         plan = self.plan_of(prepared)
         master = self._running()
-        if other := self._other_program(prepared, master):
+        other = self._other_program(prepared, master) or read_at_start_only(
+            self.state, prepared, plan
+        )
+        if other:
             return await self._exchange(prepared, plan, master, other)
         if is_current(self.state, prepared, plan):
             proofs = await self._proofs(prepared, plan)
@@ -146,6 +154,13 @@ class Carrier:
         except BaseException:
             await self._end_quietly()
             raise
+
+    async def replace_master(self, because: str) -> Applied:
+        """Another nginx with the plan in effect, in place of the one that runs. Raises as `change` does."""
+        applied = self.applied
+        if applied is None:
+            raise InternalFault("a restart before anything was in effect")
+        return await self._exchange(applied.prepared, applied.plan, self._running(), because)
 
     async def end(self, within: float) -> None:
         """Lets nginx finish what it is doing, then ends it, and releases the state directory."""
@@ -248,7 +263,7 @@ class Carrier:
             prepared.binary,
             self.state.nginx_prefix,
             self.state.current_configuration,
-            env=nginx_environment(),
+            env=nginx_environment(plan, self.state.current_configuration.parent),
             log_path=self.state.nginx_prefix / ERROR_LOG,
             early_log_option=prepared.facts.has(Feature.EARLY_LOG),
             unix_listeners=listeners,

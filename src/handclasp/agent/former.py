@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
-from handclasp.agent.staging import nginx_environment
+from handclasp.agent.generation import recorded_variables
+from handclasp.agent.staging import OPENSSL_VARIABLE, nginx_environment
 from handclasp.errors import HandclaspError
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
+from handclasp.nginx.render.tokens import OPENSSL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,7 +59,7 @@ class Former:
                 self.program,
                 self.state.nginx_prefix,
                 self.state.current_configuration,
-                env=nginx_environment(),
+                env=self._environment(),
                 log_path=self.state.nginx_prefix / ERROR_LOG,
                 early_log_option=self.early_log_option,
                 unix_listeners=listeners,
@@ -67,6 +69,13 @@ class Former:
             return None
         journal.warning("the nginx before serves again", pid=master.pid, because=failure)
         return master
+
+    def _environment(self) -> dict[str, str]:
+        variables = recorded_variables(self.state)
+        if OPENSSL_VARIABLE in variables:
+            folder = self.state.current_configuration.parent
+            variables[OPENSSL_VARIABLE] = str(folder / OPENSSL_FILE)
+        return {**nginx_environment(), **variables}
 
 
 @contextlib.contextmanager

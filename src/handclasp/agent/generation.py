@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from handclasp.agent.staging import OPENSSL_VARIABLE, pin_files
 from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.render import render
+from handclasp.nginx.render.tokens import OPENSSL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.state import StateDirectory
 
+PLAN_FILE = "plan.json"
 
-def generation_files(prepared: Prepared, plan: Plan) -> Mapping[str, str]:
-    """Name → text of every file."""
+
+def generation_files(prepared: Prepared, plan: Plan) -> Mapping[str, bytes]:
+    """Name → content of every file."""
     existing = prepared.spec.nginx.mode == "existing"
     base = prepared.layout.generations / "current" if existing else None
     files = render(plan, prepared.facts, prepared.layout, include_base=base)
-    return {**files, "plan.json": plan.as_json() + "\n"}
+    texts = {**files, PLAN_FILE: plan.as_json() + "\n"}
+    content = {name: text.encode() for name, text in texts.items()}
+    return {**content, **pin_files(prepared, plan)}
 
 
 def is_current(state: StateDirectory, prepared: Prepared, plan: Plan) -> bool:
@@ -33,7 +39,7 @@ def is_current(state: StateDirectory, prepared: Prepared, plan: Plan) -> bool:
     folder = state.generation_path(current)
     wanted = generation_files(prepared, plan)
     return (
-        all(_text(folder / name) == text for name, text in wanted.items())
+        all(_content(folder / name) == content for name, content in wanted.items())
         and all(state.current_identity(name) == version for name, version in plan.identities)
         and all(state.current_trust(name) == version for name, version in plan.trust)
     )
@@ -47,7 +53,7 @@ def material_in_use(state: StateDirectory) -> dict[str, set[str]]:
     used: dict[str, set[str]] = {"identities": {REJECT_IDENTITY}, "trust": set()}
     for folder in state.generations():
         try:
-            plan = json.loads((folder / "plan.json").read_bytes())
+            plan = json.loads((folder / PLAN_FILE).read_bytes())
             names = {kind: {str(name) for name, _ in plan[kind]} for kind in used}
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise ValueError(f"{folder}: {problem}") from problem
@@ -56,8 +62,38 @@ def material_in_use(state: StateDirectory) -> dict[str, set[str]]:
     return used
 
 
-def _text(path: Path) -> str | None:
+def read_at_start_only(state: StateDirectory, prepared: Prepared, plan: Plan) -> str | None:
+    """Why nginx has to be restarted for this plan: OpenSSL reads its configuration, and a module its
+    variables, once. None where a reload will do."""
+    current = state.current_generation()
+    if current is None or (plan.tokens is None and not recorded_variables(state)):
+        return None
+    folder = state.generation_path(current)
+    wanted = generation_files(prepared, plan)
+    names = [name for name in wanted if name == OPENSSL_FILE or name in pin_files(prepared, plan)]
+    if any(_content(folder / name) != wanted[name] for name in names):
+        return "what OpenSSL reads at its start (the way to the token, or a PIN) is another now"
+    environment = dict(plan.tokens.environment) if plan.tokens else {}
+    if plan.tokens and recorded_variables(state) != {**environment, OPENSSL_VARIABLE: ""}:
+        return "the PKCS#11 module is given other variables"
+    return None
+
+
+def recorded_variables(state: StateDirectory) -> dict[str, str]:
+    """What the plan in effect puts into nginx's environment for keys in tokens; OPENSSL_CONF is empty."""
+    current = state.current_generation()
+    if current is None:
+        return {}
     try:
-        return path.read_text(encoding="utf-8")
+        tokens = json.loads((state.generation_path(current) / PLAN_FILE).read_bytes())["tokens"]
+        given = {str(name): str(value) for name, value in tokens["environment"]} if tokens else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {**given, OPENSSL_VARIABLE: ""} if tokens else {}
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
     except OSError:
         return None

@@ -20,11 +20,13 @@ from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.control import CONTROL_SOCKET, StatusServers
 from handclasp.agent.names import NameWatch, readdressed
 from handclasp.agent.notify import notify
+from handclasp.agent.outage import TokenWatch
 from handclasp.agent.prepare import Choices, Prepared, prepare
 from handclasp.agent.status import Snapshot
 from handclasp.errors import EnvironmentFault, HandclaspError
 from handclasp.nginx.lifecycle import Command, Event, Lifecycle, State, step
 from handclasp.nginx.orphans import end_orphans
+from handclasp.nginx.process import ERROR_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -68,6 +70,7 @@ class Agent:
         self._started = clock.now()
         self._refused_change: str | None = None
         self._names = NameWatch(resolver, settings.dns_poll_seconds)
+        self._tokens = TokenWatch(clock)
         self._status: StatusServers | None = None
         self._watched: object = None  # the master whose end will be told
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,10 +116,18 @@ class Agent:
         self._watch_master()
         self._spawn(
             self._names.watch(
-                lambda: self._carrier.applied.prepared if self._carrier.applied else None,
+                self._in_effect,
                 lambda: self._events.put_nowait("names changed"),
             )
         )
+        if self._carrier.master is not None:
+            self._spawn(
+                self._tokens.watch(
+                    self._in_effect,
+                    self._carrier.state.nginx_prefix / ERROR_LOG,
+                    lambda: self._events.put_nowait("token is back"),
+                )
+            )
         self._on_ready(applied)
         self._announce(applied)
 
@@ -137,6 +148,8 @@ class Agent:
                     await self._reread()
                 case "names changed":
                     await self._follow_names()
+                case "token is back":
+                    await self._replace_master("the token works again")
                 case "reopen logs":
                     if self._carrier.master is not None:
                         self._carrier.master.reopen_logs()
@@ -163,6 +176,25 @@ class Agent:
                 "the state directory cannot change while running", hint="stop and start again"
             )
         return prepared
+
+    def _in_effect(self) -> Prepared | None:
+        return self._carrier.applied.prepared if self._carrier.applied else None
+
+    async def _replace_master(self, because: str) -> None:
+        """Another nginx in place of the one that runs, with the plan in effect."""
+        if self._lifecycle.state is not State.SERVING:
+            return
+        self._note(Event.RELOAD_ASKED)
+        try:
+            await self._carrier.replace_master(because)
+        except HandclaspError as failure:
+            self._note(Event.RELOAD_REFUSED)
+            journal.error("nginx could not be restarted", why=" ".join(str(failure).split()))
+        else:
+            self._note(Event.RELOAD_CONFIRMED)
+            journal.info("nginx restarted", because=because)
+        finally:
+            self._watch_master()
 
     async def _follow_names(self) -> None:
         """The spec in effect with today's addresses; the file may be in the middle of an edit."""
@@ -296,6 +328,8 @@ class Agent:
             now=self._clock.now(),
             refused_change=self._refused_change,
             unresolved=self._names.unresolved(applied.prepared),
+            token_outage=self._tokens.outage,
+            token_restarts=self._tokens.restarts,
         )
 
     def _announce(self, applied: Applied) -> None:

@@ -76,7 +76,14 @@ async def readdressed(prepared: Prepared, resolver: Resolver) -> Prepared:
     addresses = await resolver.resolve(named_hosts(prepared.spec))
     machine = read_machine(prepared.account, existing=prepared.spec.nginx.mode == "existing")
     inputs = Inputs(
-        prepared.loaded, prepared.material, prepared.facts, machine, addresses, prepared.read_at
+        prepared.loaded,
+        prepared.material,
+        prepared.facts,
+        machine,
+        addresses,
+        prepared.read_at,
+        prepared.tokens.support,
+        prepared.tokens.module,
     )
     result = make_plan(inputs)
     return dataclasses.replace(

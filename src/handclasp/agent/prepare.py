@@ -9,27 +9,28 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from handclasp.agent.machine import WorkerAccount, read_machine, worker_account
+from handclasp.agent.tokens import TokensSeen, look_at_tokens, secret_source
 from handclasp.certs.material import Material
 from handclasp.errors import UsageError
 from handclasp.findings import Finding, errors_in
-from handclasp.keys.load import load_identity, load_trust
-from handclasp.keys.secret import SecretSource
+from handclasp.keys.load import load_identity, load_token_identity, load_trust
 from handclasp.nginx.layout import Layout
 from handclasp.nginx.locate import locate, read_facts
 from handclasp.nginx.plan import Inputs, make_plan
 from handclasp.spec.check import check_spec
+from handclasp.spec.pkcs11_uri import Pkcs11Uri
 from handclasp.spec.read import read_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from handclasp.certs.material import IdentityMaterial
     from handclasp.nginx.facts import Facts
     from handclasp.nginx.parts import Machine, Plan
     from handclasp.ports import Resolver
     from handclasp.spec.load import LoadedSpec
-    from handclasp.spec.model import Spec
-    from handclasp.spec.policy import SecretSource as WrittenSecret
+    from handclasp.spec.model import Identity, Spec
 
 ALLOW_INSECURE = "HANDCLASP_ALLOW_INSECURE"
 
@@ -60,6 +61,7 @@ class Prepared:
     addresses: Mapping[str, tuple[str, ...]]
     plan: Plan | None
     read_at: datetime
+    tokens: TokensSeen = TokensSeen()
     checked: tuple[Finding, ...] = ()  # those of the findings that concern the spec alone
     findings: tuple[Finding, ...] = ()
 
@@ -77,20 +79,24 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
     findings = list(checked)
     spec = loaded.spec
     binary = locate(choices.nginx, str(spec.nginx.binary) if spec.nginx.binary else None)
-    facts, material, addresses = await asyncio.gather(
-        asyncio.to_thread(read_facts, binary),
-        asyncio.to_thread(load_material, spec),
-        resolver.resolve(named_hosts(spec)),
-    )
     existing = choices.existing or spec.nginx.mode == "existing"
+    facts, addresses = await asyncio.gather(
+        asyncio.to_thread(read_facts, binary), resolver.resolve(named_hosts(spec))
+    )
     account = None if existing else worker_account(spec.nginx.user, facts)
+    tokens = await asyncio.to_thread(look_at_tokens, loaded, facts, account)
+    material = await asyncio.to_thread(load_material, spec, tokens)
     machine = read_machine(account, existing=existing)
     layout = Layout(PurePosixPath(_spelled(state_directory(choices.state, loaded))))
     plan = None
     if errors_in(findings):
         findings += material.findings()
     else:
-        result = make_plan(Inputs(loaded, material, facts, machine, addresses, now))
+        result = make_plan(
+            Inputs(
+                loaded, material, facts, machine, addresses, now, tokens.support, tokens.module
+            )
+        )
         findings += result.findings
         plan = result.plan
     return Prepared(
@@ -104,22 +110,17 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         addresses=addresses,
         plan=plan,
         read_at=now,
+        tokens=tokens,
         checked=checked,
         findings=tuple(dict.fromkeys(findings)),
     )
 
 
-def load_material(spec: Spec) -> Material:
+def load_material(spec: Spec, tokens: TokensSeen) -> Material:
     """Every identity and trust that a link uses or that is merely defined."""
     return Material(
         identities={
-            name: load_identity(
-                name,
-                certificate=Path(identity.certificate),
-                key=Path(identity.key) if identity.key else None,
-                password=_secret(identity.password),
-                allow_wide_mode=identity.allow_wide_key_mode,
-            )
+            name: _load_identity(name, identity, tokens)
             for name, identity in spec.identities.items()
         },
         trust={
@@ -134,10 +135,20 @@ def load_material(spec: Spec) -> Material:
     )
 
 
-def _secret(written: WrittenSecret | None) -> SecretSource | None:
-    if written is None:
-        return None
-    return SecretSource(file=Path(written.file) if written.file else None, env=written.env)
+def _load_identity(name: str, identity: Identity, tokens: TokensSeen) -> IdentityMaterial:
+    certificate = Path(identity.certificate)
+    if isinstance(identity.key, Pkcs11Uri):
+        seen = tokens.keys[name]
+        return load_token_identity(
+            name, certificate=certificate, token=seen.key, findings=seen.findings
+        )
+    return load_identity(
+        name,
+        certificate=certificate,
+        key=Path(identity.key) if identity.key else None,
+        password=secret_source(identity.password),
+        allow_wide_mode=identity.allow_wide_key_mode,
+    )
 
 
 def named_hosts(spec: Spec) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent.scratch import scratch_directory
 from handclasp.findings import found
+from handclasp.hsm.openssl_conf import uri_pem
+from handclasp.keys.files import write_private
 from handclasp.nginx.durable import reported
 from handclasp.nginx.errorlog import refusal_in
 from handclasp.nginx.features import Feature
@@ -20,6 +22,8 @@ from handclasp.nginx.layout import REJECT_IDENTITY, Layout
 from handclasp.nginx.process import NginxMaster
 from handclasp.nginx.reject_identity import reject_identity
 from handclasp.nginx.render import render
+from handclasp.nginx.render.context import pin_file
+from handclasp.nginx.render.tokens import OPENSSL_FILE
 from handclasp.nginx.state import StateDirectory
 from handclasp.spec.values import ListenAddress
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from handclasp.findings import Finding
     from handclasp.nginx.parts import Plan
 
+OPENSSL_VARIABLE = "OPENSSL_CONF"
 _REJECT_VERSION = "1"
 _TRIAL, _PASSING = ".test-", ".new"
 _SOCKET_PATH_BYTES = 107  # and a zero byte: unix(7), sun_path
@@ -40,8 +45,9 @@ _KEPT_VARIABLES = (
     "LC_ALL",
     "TZ",
     "LD_LIBRARY_PATH",
-    "OPENSSL_CONF",
+    OPENSSL_VARIABLE,
     "OPENSSL_MODULES",
+    "OPENSSL_ENGINES",
     # libfaketime, by which an operator can try tomorrow today
     "LD_PRELOAD",
     "FAKETIME",
@@ -51,9 +57,25 @@ _KEPT_VARIABLES = (
 )
 
 
-def nginx_environment() -> dict[str, str]:
-    """nginx's environment: nothing of ours, lest a secret given by variable shows in its /proc entry."""
-    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+def nginx_environment(plan: Plan | None = None, folder: Path | None = None) -> dict[str, str]:
+    """nginx's environment: nothing of ours, lest a secret given by variable shows in its /proc entry.
+
+    With keys in tokens, OpenSSL is pointed to the openssl.cnf in `folder`, and the module has its variables.
+    """
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    if plan is None or plan.tokens is None or folder is None:
+        return kept
+    return {**kept, **dict(plan.tokens.environment), OPENSSL_VARIABLE: str(folder / OPENSSL_FILE)}
+
+
+def pin_files(prepared: Prepared, plan: Plan) -> dict[str, bytes]:
+    """Name → PIN of every token, each in a file of its own beside openssl.cnf."""
+    pins: dict[str, bytes] = {}
+    for name in plan.tokens.pins if plan.tokens else ():
+        token = prepared.material.identities[name].token
+        if token is not None and token.pin is not None:
+            pins[pin_file(name)] = token.pin.reveal()
+    return pins
 
 
 def identity_versions(prepared: Prepared, plan: Plan) -> dict[str, str]:
@@ -69,7 +91,8 @@ def stage(state: StateDirectory, prepared: Prepared, plan: Plan) -> None:
     material = prepared.material
     for name, version in plan.identities:
         identity = material.identities[name]
-        files = {"cert.pem": identity.certificate_pem(), "key.pem": identity.key_pem().reveal()}
+        key = uri_pem(identity.token.uri) if identity.token else identity.key_pem().reveal()
+        files = {"cert.pem": identity.certificate_pem(), "key.pem": key}
         state.stage_identity(name, version, files)
     for name, version in plan.trust:
         trust = {"ca.pem": material.trust[name].bundle_pem()}
@@ -113,19 +136,23 @@ def _trial_directory(place: Path) -> Iterator[Path]:
 
 
 def _refusals(state: StateDirectory, prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
-    files = render(
-        plan,
-        prepared.facts,
-        Layout(PurePosixPath(state.path)),
-        identity_pins=identity_versions(prepared, plan),
-        trust_pins=dict(plan.trust),
-    )
     with _trial_directory(state.nginx_prefix) as folder:
+        files = render(
+            plan,
+            prepared.facts,
+            Layout(PurePosixPath(state.path)),
+            identity_pins=identity_versions(prepared, plan),
+            trust_pins=dict(plan.trust),
+            pins_in=PurePosixPath(folder),
+        )
         with reported("write a trial configuration in", state.nginx_prefix):
             for name, text in files.items():
                 (folder / name).write_text(text, encoding="utf-8")
+        for name, pin in pin_files(prepared, plan).items():
+            write_private(folder / name, pin)
+        environment = nginx_environment(plan, folder)
         result = NginxMaster.test(
-            prepared.binary, state.nginx_prefix, folder / "nginx.conf", nginx_environment()
+            prepared.binary, state.nginx_prefix, folder / "nginx.conf", environment
         )
     if result.ok:
         return ()

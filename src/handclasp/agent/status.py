@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from handclasp.agent.carrier import Applied
+    from handclasp.agent.outage import Outage
     from handclasp.nginx.lifecycle import Lifecycle
     from handclasp.nginx.parts import Upstream
 
@@ -30,6 +31,8 @@ class Snapshot:
     now: datetime
     refused_change: str | None  # why the spec on disk is not the one in effect
     unresolved: frozenset[str] = frozenset()  # names nginx follows that have no address at present
+    token_outage: Outage | None = None
+    token_restarts: int = 0
 
     @property
     def ready(self) -> bool:
@@ -55,11 +58,27 @@ class Snapshot:
             },
             "generation": self.applied.generation,
             "refused_change": self.refused_change,
+            "tokens": self._tokens(),
             "links": self._links(),
             "identities": self._identities(),
             "findings": [
                 finding.as_json() for finding in prepared.findings if finding.severity != "info"
             ],
+        }
+
+    def _tokens(self) -> dict[str, Any] | None:
+        """How keys in tokens are reached; None where there is none."""
+        tokens = self.applied.plan.tokens
+        if tokens is None:
+            return None
+        outage = self.token_outage
+        return {
+            "way": tokens.leading.way.value,
+            "library": str(tokens.leading.library),
+            "module": str(tokens.module),
+            "outage": outage.seen if outage else None,
+            "outage_since": outage.since.isoformat() if outage else None,
+            "restarts": self.token_restarts,
         }
 
     def _links(self) -> list[dict[str, Any]]:

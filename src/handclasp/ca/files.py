@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from handclasp.errors import EnvironmentFault, UsageError
-from handclasp.keys.files import write_private
+from handclasp.keys.output import Output, cannot_write, write_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,39 +24,21 @@ def write_new_pairs(
     Raises UsageError when one of the files exists already, EnvironmentFault when they cannot be
     written.
     """
-    written: list[Path] = []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path, data, mode in _files(folder, pairs, without_key):
-            write_private(path, data, mode)
-            written.append(path)
-    except BaseException as problem:
-        remove(written)
-        if isinstance(problem, FileExistsError):
-            raise UsageError(
-                f"{problem.filename or folder} exists already",
-                hint="Name a new directory; keys and certificates are never written over.",
-            ) from None
-        if isinstance(problem, OSError):
-            raise EnvironmentFault(
-                f"{problem.filename or folder} cannot be written: {problem.strerror}",
-                hint="Name a directory that this user may write.",
-            ) from None
-        raise
-    return tuple(written)
-
-
-def remove(paths: list[Path] | tuple[Path, ...]) -> None:
-    """Takes back what was written. Never raises."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    except OSError as problem:
+        raise cannot_write(problem, folder) from None
+    return write_new(
+        _files(folder, pairs, without_key),
+        hint="Name a new directory; keys and certificates are never written over.",
+    )
 
 
 def _files(
     folder: Path, pairs: Mapping[str, Issued], without_key: frozenset[str]
-) -> Iterator[tuple[Path, bytes, int]]:
+) -> Iterator[Output]:
     for name, pair in pairs.items():
-        yield folder / f"{name}.pem", pair.certificate_pem(), 0o644
+        yield Output(path=folder / f"{name}.pem", data=pair.certificate_pem(), private=False)
         if name not in without_key:
-            yield folder / f"{name}.key", pair.key_pem().reveal(), 0o600
+            key = pair.key_pem().reveal()
+            yield Output(path=folder / f"{name}.key", data=key, private=True)

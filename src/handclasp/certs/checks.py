@@ -94,18 +94,23 @@ def given_chain(identity: IdentityMaterial) -> tuple[x509.Certificate, ...]:
 
 def check_pair(identity: IdentityMaterial) -> list[Finding]:
     """The private key is the one the leaf was issued for."""
-    if identity.leaf is None or identity.key is None:
+    ours = identity.public_key()
+    if identity.leaf is None or ours is None:
         return []
-    ours, theirs = identity.key.reveal().public_key(), identity.leaf.public_key()
+    theirs = identity.leaf.public_key()
     if spki(ours) == spki(theirs):
         return []
-    same_file = identity.key_file == identity.certificate_file
+    if identity.token is not None:
+        place, file = str(identity.token.uri), None
+    else:
+        place, file = str(identity.key_file), str(identity.key_file)
+    same_file = identity.token is None and identity.key_file == identity.certificate_file
     seen = (
-        f"the key in {identity.key_file} ({describe_key(ours)}) is not the key of any certificate "
+        f"the key in {place} ({describe_key(ours)}) is not the key of any certificate "
         f"in {'it' if same_file else identity.certificate_file}; the first is "
         f"{facts.label(identity.leaf)} ({describe_key(theirs)})"
     )
-    return [found("key-cert-mismatch", seen, where=Where(file=str(identity.key_file)))]
+    return [found("key-cert-mismatch", seen, where=Where(file=file))]
 
 
 def _above_leaf(

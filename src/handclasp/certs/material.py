@@ -20,9 +20,19 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
     from handclasp.findings import Finding
+    from handclasp.spec.pkcs11_uri import Pkcs11Uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKey:
+    """A key that stays in its token: where it is, what opens it, and its public half if it was seen."""
+
+    uri: Pkcs11Uri
+    pin: Secret[bytes] | None = None
+    public: PublicKeyTypes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +40,8 @@ class IdentityMaterial:
     """A certificate with its chain and key: what proves who we are.
 
     `leaf` is None when no certificate could be read and `key` is None when no key could; then
-    `findings` says why with an error. `chain` holds the intermediates, nearest issuer first, the
-    root left out. `key_mode` is the file mode of the key's file (permission bits).
+    `findings` says why with an error. A key in a token is `token`, and `key` is None.
+    `chain` holds the intermediates, nearest issuer first, the root left out. `key_mode` is the file mode of the key's file (permission bits).
     """
 
     name: str
@@ -40,6 +50,7 @@ class IdentityMaterial:
     leaf: x509.Certificate | None = None
     chain: tuple[x509.Certificate, ...] = ()
     key: Secret[PrivateKeyTypes] | None = None
+    token: TokenKey | None = None
     encrypted: bool = False
     key_mode: int | None = None
     root: x509.Certificate | None = None
@@ -49,7 +60,13 @@ class IdentityMaterial:
     @property
     def usable(self) -> bool:
         """There is a leaf and a key to stage (they may still be refused by a check)."""
-        return self.leaf is not None and self.key is not None
+        return self.leaf is not None and (self.key is not None or self.token is not None)
+
+    def public_key(self) -> PublicKeyTypes | None:
+        """The public half of the key; None when there is none to be seen."""
+        if self.token is not None:
+            return self.token.public
+        return None if self.key is None else self.key.reveal().public_key()
 
     def certificate_pem(self) -> bytes:
         """Leaf first, then the intermediates in order, the root left out."""
@@ -66,7 +83,12 @@ class IdentityMaterial:
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 hex over what would be staged: the same material gives the same version name."""
+        """SHA-256 hex over what would be staged: the same material gives the same version name.
+
+        The PIN of a token is not part of it: it is short, and could be found by trying.
+        """
+        if self.token is not None:
+            return _digest(self.certificate_pem(), str(self.token.uri).encode())
         return _digest(self.certificate_pem(), self.key_pem().reveal())
 
 

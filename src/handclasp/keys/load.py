@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from handclasp.certs import facts
 from handclasp.certs.chain import Ordered, order
 from handclasp.certs.contents import Contents
-from handclasp.certs.material import IdentityMaterial, TrustMaterial
+from handclasp.certs.material import IdentityMaterial, TokenKey, TrustMaterial
 from handclasp.certs.private_keys import FoundKey, spki
 from handclasp.certs.read import read_objects
 from handclasp.errors import UsageError
@@ -154,6 +154,28 @@ def _missing_certificate(certificate: _File, key: _File | None) -> list[Finding]
     held = "a private key" if contents.keys else "a CRL" if contents.crls else "other objects"
     seen = f"it holds {held} and no certificate"
     return [found("certificate-unreadable", seen, where=certificate.where)]
+
+
+def load_token_identity(
+    name: str, *, certificate: Path, token: TokenKey, findings: Sequence[Finding] = ()
+) -> IdentityMaterial:
+    """An identity whose key stays in a token; `findings` are those of looking at the token."""
+    file = _open(certificate, None, unreadable="certificate-unreadable")
+    ordered = order(file.contents.certificates, key=token.public)
+    said = [*file.findings(keys_wanted=False), *_missing_certificate(file, None), *findings]
+    if ordered is not None:
+        said += order_findings(ordered, file.contents)
+    return IdentityMaterial(
+        name=name,
+        certificate_file=certificate,
+        key_file=certificate,
+        leaf=ordered.leaf if ordered else None,
+        chain=ordered.chain if ordered else (),
+        root=ordered.root if ordered else None,
+        unlinked=ordered.unlinked if ordered else (),
+        token=token,
+        findings=tuple(dict.fromkeys(said)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

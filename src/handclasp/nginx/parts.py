@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import PurePath
 
+    from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.tls_profiles import TlsSettings
+    from handclasp.spec.pkcs11_uri import Pkcs11Uri
     from handclasp.spec.values import AllowRule, ListenAddress
 
 
@@ -46,6 +49,26 @@ class Process:
     open_files: int
     user: str | None
     group: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """How this nginx reaches keys in tokens. `environment` is what the module needs, as sorted pairs.
+
+    `single_pin` names the identity whose PIN opens the module's tokens, where OpenSSL takes one.
+    """
+
+    leading: Leading
+    module: PurePath
+    environment: tuple[tuple[str, str], ...]
+    keys: tuple[tuple[str, Pkcs11Uri], ...]  # by identity
+    pins: tuple[str, ...]  # identities that have one
+    single_pin: str | None
+
+    @property
+    def uris(self) -> dict[str, Pkcs11Uri]:
+        """The keys by identity."""
+        return dict(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +261,7 @@ class Plan:
     resolved_names: tuple[str, ...]  # names the agent has to watch, because nginx cannot
     access_log: str
     stripped: tuple[str, ...]
+    tokens: Tokens | None = None
 
     @property
     def needs_reject_certificate(self) -> bool:

@@ -16,12 +16,15 @@ from handclasp.nginx.advisories import advisory_findings
 from handclasp.nginx.parts import Machine, Plan, Process, Upstream
 from handclasp.nginx.plan_egress import plan_egress
 from handclasp.nginx.plan_ingress import plan_ingress
+from handclasp.nginx.plan_tokens import plan_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import PurePath
 
     from handclasp.certs.material import Material
+    from handclasp.hsm.support import Support
     from handclasp.nginx.facts import Facts
     from handclasp.spec.load import LoadedSpec
 
@@ -47,6 +50,15 @@ class Inputs:
     machine: Machine
     addresses: Mapping[str, tuple[str, ...]]  # host name → addresses; empty: cannot be resolved
     now: datetime
+    pkcs11_support: Support | None = None  # None: no key is in a token
+    pkcs11_module: PurePath | None = None
+
+    def may_look_up(self, identity: str) -> bool:
+        """Whether nginx's workers may read this identity anew in every handshake. A key in a token is no
+        file, and to open it anew each time costs half a handshake more (docs/decisions/0012)."""
+        material = self.material.identities.get(identity)
+        in_token = material is not None and material.token is not None
+        return self.machine.workers_may_read_keys and not in_token
 
 
 @dataclass(slots=True)
@@ -80,6 +92,7 @@ def make_plan(inputs: Inputs) -> PlanResult:
     ingress, listeners = plan_ingress(inputs, draft)
     draft.findings.extend(_material_findings(inputs, draft))
     draft.findings.extend(_headers_too_long(inputs, draft))
+    tokens = plan_tokens(inputs, draft)
     process = _process(inputs)
     if spec.nginx.mode == "own":
         draft.findings.extend(_limit_of_open_files(process, inputs))
@@ -106,6 +119,7 @@ def make_plan(inputs: Inputs) -> PlanResult:
         resolved_names=tuple(sorted(draft.watched_names)),
         access_log=spec.log.access,
         stripped=stripped_headers(_configured_headers(inputs)),
+        tokens=tokens,
     )
     return PlanResult(plan, findings)
 

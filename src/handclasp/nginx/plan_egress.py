@@ -207,7 +207,7 @@ def _lookup(settings: _Resolved, inputs: Inputs, draft: Draft) -> bool:
     lookup = (
         settings.link.rotation == "auto"
         and not settings.link.session_reuse
-        and inputs.machine.workers_may_read_keys
+        and inputs.may_look_up(settings.identity)
         and inputs.facts.has(Feature.UPSTREAM_CERTIFICATE_VARIABLES)
     )
     if lookup:

@@ -61,7 +61,7 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
     draft.server_uses.setdefault(link.identity, []).extend(link.server_names)
     lookup = (
         link.rotation == "auto"
-        and inputs.machine.workers_may_read_keys
+        and inputs.may_look_up(link.identity)
         and inputs.facts.has(Feature.SERVER_CERTIFICATE_VARIABLES)
     )
     if lookup:
@@ -128,9 +128,9 @@ def _backend(
         host = tls.verify.name or (url.host if url.is_named else None) or "invalid.invalid"
         if tls.identity:
             draft.client_uses.add(tls.identity)
-        lookup = bool(tls.identity) and (
+        lookup = tls.identity is not None and (
             link.rotation == "auto"
-            and inputs.machine.workers_may_read_keys
+            and inputs.may_look_up(tls.identity)
             and inputs.facts.has(Feature.UPSTREAM_CERTIFICATE_VARIABLES)
         )
         if lookup and tls.identity:

@@ -8,6 +8,7 @@ from handclasp.spec.checks.egress import check_egress
 from handclasp.spec.checks.ingress import check_ingress
 from handclasp.spec.checks.listeners import check_listeners
 from handclasp.spec.checks.names import check_names
+from handclasp.spec.checks.tokens import check_tokens
 
 if TYPE_CHECKING:
     from handclasp.findings import Finding
@@ -21,6 +22,7 @@ def check_spec(loaded: LoadedSpec, *, insecure_allowed: bool) -> list[Finding]:
     """
     findings = [
         *check_names(loaded),
+        *check_tokens(loaded),
         *check_listeners(loaded),
         *check_egress(loaded, insecure_allowed=insecure_allowed),
         *check_ingress(loaded),

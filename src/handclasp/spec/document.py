@@ -197,7 +197,7 @@ class _Builder:
         frame = self._frames[-1]
         frame.key_mark = event.start_mark
         # Under `password` a key may be the secret itself, as in `password: {hunter2}`.
-        is_secret = frame.path is not None and "password" in frame.path
+        is_secret = frame.path is not None and not {"password", "pin"}.isdisjoint(frame.path)
         first = frame.key_lines.get(key) if isinstance(key, str) else None
         problem = key_problem(event, key, first_line=first, is_secret=is_secret)
         if problem is None:

@@ -6,11 +6,14 @@ from pydantic import Field
 
 from handclasp.spec.links import EgressLink, IngressLink, Name
 from handclasp.spec.policy import ACCOUNT_PATTERN, Secret, Section, Tls, TlsPolicy
-from handclasp.spec.types import DnsServer, Duration, IdentityPath, Listen, SpecPath
+from handclasp.spec.types import DnsServer, Duration, IdentityPath, KeyPath, Listen, SpecPath
 
 ARGUMENT_PATTERN = r"^[^\x00]+$"
+MODULE_VARIABLE_PATTERN = r"^[A-Z][A-Z0-9_]{0,63}$"
 
 Argument = Annotated[str, Field(pattern=ARGUMENT_PATTERN)]
+ModuleVariable = Annotated[str, Field(pattern=MODULE_VARIABLE_PATTERN, title="variable")]
+ModuleValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Identity(Section):
@@ -18,10 +21,13 @@ class Identity(Section):
 
     certificate: IdentityPath
     """The certificate with its chain: PEM, DER, PKCS#7 or PKCS#12, told from the bytes."""
-    key: IdentityPath | None = None
-    """The private key, when it is not in the certificate's file: PEM or DER, encrypted or not."""
+    key: KeyPath | None = None
+    """The private key, when it is not in the certificate's file: PEM or DER, encrypted or not; or a key
+    that stays in a token, by its PKCS#11 URI (RFC 7512): pkcs11:token=LABEL;object=LABEL."""
     password: Secret | None = None
     """Password of the key or of the PKCS#12 file."""
+    pin: Secret | None = None
+    """PIN of the token, for a key in one."""
     allow_wide_key_mode: bool = False
     """Accept a key file that others can read. Better: chmod 0600."""
 
@@ -35,6 +41,16 @@ class Trust(Section):
     """Certificate revocation lists; nginx needs one for every CA of a chain."""
     public: Literal["system"] | None = None
     """The operating system's bundle of public CAs; for upstreams only, never for clients."""
+
+
+class Pkcs11(Section):
+    """How tokens are reached: the module of their vendor, one for all keys of the spec."""
+
+    module: SpecPath | None = None
+    """The vendor's PKCS#11 library; default: module-path of the keys' URIs, $PKCS11_MODULE_PATH, then
+    SoftHSM's."""
+    environment: dict[ModuleVariable, ModuleValue] = Field(default_factory=dict)
+    """Variables the module needs, such as SOFTHSM2_CONF, given to nginx; never secrets."""
 
 
 class Nginx(Section):
@@ -93,6 +109,7 @@ class Spec(Section):
     nginx: Nginx = Field(default_factory=Nginx)
     identities: dict[Name, Identity] = Field(default_factory=dict)
     """Certificates with their keys, by the names links use for them."""
+    pkcs11: Pkcs11 = Field(default_factory=Pkcs11)
     trust: dict[Name, Trust] = Field(default_factory=dict)
     """Sets of trust anchors, by the names links use for them."""
     egress: list[EgressLink] = Field(default_factory=list)

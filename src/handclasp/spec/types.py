@@ -22,6 +22,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from handclasp.spec.names import check_accepted_host, check_host_name, check_path, check_server_name
+from handclasp.spec.pkcs11_uri import Pkcs11Uri, is_pkcs11, parse_pkcs11_uri
 from handclasp.spec.quantities import check_dns_server, parse_duration, parse_network, parse_size
 from handclasp.spec.values import AllowRule, ListenAddress, Url
 
@@ -93,10 +94,22 @@ def _path(value: Any, info: ValidationInfo) -> PurePosixPath:
 
 
 def _identity_path(value: Any, info: ValidationInfo) -> PurePosixPath:
-    if isinstance(value, str) and (match := re.match(r"(pkcs11|engine|store):", value)):
+    if isinstance(value, str) and is_pkcs11(value):
         raise ValueError(
-            f"keys in a token or HSM ({match[0]}) are not supported by this version;"
-            " give the path of a file"
+            "a certificate is read from a file, also when its key is in a token; the URI stands at `key:`"
+        )
+    return _path(value, info)
+
+
+def _key(value: Any, info: ValidationInfo) -> PurePosixPath | Pkcs11Uri:
+    if not isinstance(value, str):
+        return _path(value, info)
+    if is_pkcs11(value):
+        return parse_pkcs11_uri(value)
+    if match := re.match(r"(engine|store):", value):
+        raise ValueError(
+            f"write the key as pkcs11:token=…;object=… and not as {match[0]}…: which way nginx goes to it"
+            " is found out"
         )
     return _path(value, info)
 
@@ -133,6 +146,11 @@ IdentityPath = Annotated[
     PurePosixPath,
     BeforeValidator(_identity_path),
     WithJsonSchema({**_STRING, "title": "path"}),
+]
+KeyPath = Annotated[
+    PurePosixPath | Pkcs11Uri,
+    BeforeValidator(_key),
+    WithJsonSchema({**_STRING, "title": "path or PKCS#11 URI"}),
 ]
 Listen = Annotated[
     ListenAddress,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs, secret_of
+from handclasp.cli.cert.inputs import password_options, read_inputs
 from handclasp.cli.cert.outputs import force_option, put
+from handclasp.cli.secrets import secret_of
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import FindingsError, errors_in
 
@@ -60,7 +61,7 @@ def bundle(
     from handclasp.certs.chain import order
     from handclasp.certs.serialize import encode
 
-    inputs = list(read_inputs(files, secret_of(password_file, password_env)))
+    inputs = list(read_inputs(files, secret_of(password_file, password_env, what="password")))
     findings = errors_in(finding for one in inputs for finding in one.findings)
     if findings:
         raise FindingsError(findings, exit_code=ExitCode.USAGE)

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.cert.inputs import (
-    check_secret_file,
-    password_options,
-    read_inputs,
-    secret_of,
-)
+from handclasp.cli.cert.inputs import password_options, read_inputs
 from handclasp.cli.options import Moment, format_option
 from handclasp.cli.output import echo_findings, echo_json, sorted_findings
+from handclasp.cli.secrets import check_secret_file, secret_of
 from handclasp.errors import ExitCode
 from handclasp.findings.model import Severity, errors_in
 
@@ -106,7 +102,7 @@ def check(
     from handclasp.certs.security_level import Peer
     from handclasp.keys.verdict import Question, judge
 
-    password = secret_of(password_file, password_env)
+    password = secret_of(password_file, password_env, what="password")
     inputs = list(read_inputs(files, password))
     question = Question(
         role=role,

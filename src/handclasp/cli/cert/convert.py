@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs, secret_of
+from handclasp.cli.cert.inputs import password_options, read_inputs
 from handclasp.cli.cert.outputs import (
     force_option,
     new_password,
@@ -16,6 +16,7 @@ from handclasp.cli.cert.outputs import (
     put,
     readable,
 )
+from handclasp.cli.secrets import secret_of
 from handclasp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def convert(
         raise UsageError("give --certificates-only or --key-only, not both")
     if target != "p12" and (name or legacy):
         raise UsageError("--name and --legacy are for --to p12")
-    inputs = list(read_inputs(files, secret_of(password_file, password_env)))
+    inputs = list(read_inputs(files, secret_of(password_file, password_env, what="password")))
     values = _ordered(_wanted(readable(inputs), certificates_only, key_only))
     if not values:
         raise UsageError("nothing is left to write")

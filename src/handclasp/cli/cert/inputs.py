@@ -5,58 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from handclasp.certs.contents import Contents
 from handclasp.certs.read import LIMIT, read_objects
+from handclasp.cli.secrets import secret_options
 from handclasp.errors import UsageError
 from handclasp.keys.assemble import ReadFile
-from handclasp.keys.files import FileRead, check_secret_mode, read_file
-from handclasp.keys.secret import SecretSource
+from handclasp.keys.files import FileRead, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from handclasp.certs.secret import Secret
-    from handclasp.findings import Finding
 
 
-def password_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--password-file FILE, --password-env NAME."""
-    for option in (
-        click.option(
-            "--password-env",
-            metavar="NAME",
-            help="Environment variable that holds the password of encrypted keys and PKCS#12 files.",
-        ),
-        click.option(
-            "--password-file",
-            type=click.Path(path_type=Path),
-            help="File whose one line is the password of encrypted keys and PKCS#12 files.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def secret_of(
-    file: Path | None, env: str | None, *, what: str = "password"
-) -> Secret[bytes] | None:
-    """The password of an option pair; None when neither is given. Raises UsageError."""
-    if file is None and env is None:
-        return None
-    if file is not None and env is not None:
-        raise UsageError(f"give --{what}-file or --{what}-env, not both")
-    return SecretSource(file=file, env=env).read()
-
-
-def check_secret_file(path: Path | None) -> tuple[Finding, ...]:
-    """Whether others may read a file with a password."""
-    if path is None:
-        return ()
-    return check_secret_mode(read_file(path, unreadable="secret-unreadable"))
+password_options = secret_options("password", "password of encrypted keys and PKCS#12 files")
+"""--password-file FILE, --password-env NAME."""
 
 
 def read_inputs(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.cert.inputs import secret_of
+from handclasp.cli.secrets import secret_of, secret_options
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import FindingsError, errors_in
 from handclasp.keys.output import Output, write_new, write_over
@@ -25,21 +25,10 @@ STANDARD_OUTPUT = Path("-")
 
 def new_password_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--new-password-file, --new-password-env, --no-password."""
-    for option in (
-        click.option("--no-password", is_flag=True, help="Write the private key unencrypted."),
-        click.option(
-            "--new-password-env",
-            metavar="NAME",
-            help="Environment variable with the password of what is written.",
-        ),
-        click.option(
-            "--new-password-file",
-            type=click.Path(path_type=Path),
-            help="File whose one line is the password of what is written.",
-        ),
-    ):
-        command = option(command)
-    return command
+    unencrypted = click.option(
+        "--no-password", is_flag=True, help="Write the private key unencrypted."
+    )
+    return secret_options("new-password", "password of what is written")(unencrypted(command))
 
 
 def force_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.cert.inputs import files_below, password_options, read_inputs, secret_of
+from handclasp.cli.cert.inputs import files_below, password_options, read_inputs
 from handclasp.cli.options import Moment, format_option
 from handclasp.cli.output import echo_findings, echo_json, sorted_findings
+from handclasp.cli.secrets import secret_of
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import Severity, errors_in
 
@@ -49,7 +50,7 @@ def show(
     input. Private keys are never printed.
     """
     now = at or datetime.now(UTC)  # noqa: TID251  the command line owns the clock
-    password = secret_of(password_file, password_env)
+    password = secret_of(password_file, password_env, what="password")
     paths = files_below(files) if recursive else list(files)
     if not paths:
         raise UsageError("there is no file below what was named")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs, secret_of
+from handclasp.cli.cert.inputs import password_options, read_inputs
 from handclasp.cli.cert.outputs import new_password, new_password_options, readable
+from handclasp.cli.secrets import secret_of
 from handclasp.errors import UsageError
 from handclasp.keys.output import Output, cannot_write, write_new
 
@@ -53,7 +54,7 @@ def split(
     A key is named after its certificate and written with mode 0600. All files are written or none, and
     none that exists is replaced.
     """
-    inputs = list(read_inputs(files, secret_of(password_file, password_env)))
+    inputs = list(read_inputs(files, secret_of(password_file, password_env, what="password")))
     values = _each_once(readable(inputs))
     if not values:
         raise UsageError("there is nothing to write")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from handclasp.cli.documents.ca import CaListDocument
 from handclasp.cli.documents.cert import CertCheckDocument, ShowDocument
+from handclasp.cli.documents.hsm import TokenCheckDocument, TokensDocument
 from handclasp.cli.documents.reports import CheckDocument, EntryDocument, StatusDocument
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ DOCUMENTS: dict[str, type[Document]] = {
     "status": StatusDocument,
     "cert show": ShowDocument,
     "cert check": CertCheckDocument,
+    "hsm list": TokensDocument,
+    "hsm check": TokenCheckDocument,
+    "ca list": CaListDocument,
 }
 """Command → what it prints with --format json."""
 

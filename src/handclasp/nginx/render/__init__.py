@@ -12,6 +12,7 @@
 ``refusals``   the pages of refused callers
 ``allow``      allow rules as patterns
 ``headers``    what is stripped and set
+``tokens``     openssl.cnf, where a key is in a token
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from handclasp.nginx.render.http import http_fragment, link_file
 from handclasp.nginx.render.ingress import ingress_fragment, listeners_fragment, redirects_fragment
 from handclasp.nginx.render.inherited import INHERITED_FILE, inherited_fragment
 from handclasp.nginx.render.process import main_fragment
+from handclasp.nginx.render.tokens import OPENSSL_FILE, openssl_fragment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +45,17 @@ def render(
     identity_pins: Mapping[str, str] | None = None,
     trust_pins: Mapping[str, str] | None = None,
     include_base: PurePosixPath | None = None,
+    pins_in: PurePosixPath | None = None,
 ) -> dict[str, str]:
     """File name → text. Includes are relative, so the set works in any directory.
 
     `include_base`, the folder the files will lie in, is for an nginx whose main file lies elsewhere.
     With pins (name → version) the files of those versions are named outright: what `nginx -t` gets.
+    `pins_in`: where the files with PINs of tokens are; default: the current generation.
     """
-    context = Context(plan, facts, layout, identity_pins or {}, trust_pins or {}, include_base)
+    context = Context(
+        plan, facts, layout, identity_pins or {}, trust_pins or {}, include_base, pins_in
+    )
     fragments = {
         "nginx.conf": main_fragment(context),
         "http.conf": http_fragment(context),
@@ -59,6 +65,8 @@ def render(
         **{link_file(one.link): egress_fragment(one, context) for one in plan.egress},
         **{link_file(one.link): ingress_fragment(one, context) for one in plan.ingress},
     }
+    if plan.tokens is not None:
+        fragments[OPENSSL_FILE] = openssl_fragment(plan.tokens, context)
     if include_base is not None:
         fragments[INHERITED_FILE] = inherited_fragment(context)
     return {name: "\n".join(lines) + "\n" for name, lines in fragments.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from handclasp.hsm.openssl_conf import key_directive
 from handclasp.nginx.render.text import directive, identifier
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Context:
     identity_pins: Mapping[str, str] = field(default_factory=dict)
     trust_pins: Mapping[str, str] = field(default_factory=dict)
     include_base: PurePosixPath | None = None
+    pins_in: PurePosixPath | None = None
     upstreams: Mapping[str, Upstream] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,11 +65,28 @@ class Context:
             folder = f"{identity_variable(name)}/.."
             return f"{folder}/cert.pem", f"{folder}/key.pem"
         folder_path = self.identity_folder(name)
-        return str(folder_path / "cert.pem"), str(folder_path / "key.pem")
+        return str(folder_path / "cert.pem"), self._key(name, folder_path / "key.pem")
+
+    def _key(self, name: str, file: PurePosixPath) -> str:
+        tokens = self.plan.tokens
+        if tokens is None or name not in tokens.uris:
+            return str(file)
+        pin = self.pin_folder / pin_file(name) if name in tokens.pins else None
+        return key_directive(tokens.leading.way, tokens.uris[name], key_file=file, pin_file=pin)
+
+    @property
+    def pin_folder(self) -> PurePosixPath:
+        """Directory of the files with PINs; nginx's master reads them when it loads."""
+        return self.pins_in or self.layout.generations / "current"
 
     def trust_file(self, name: str, file: str) -> str:
         """`ca.pem` or `crl.pem` of a trust."""
         return str(self.layout.trust(name, self.trust_pins.get(name, "current")) / file)
+
+
+def pin_file(identity: str) -> str:
+    """Name of the file with the PIN of an identity's token."""
+    return f"pin-{identity}"
 
 
 def identity_variable(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
 from handclasp.nginx.render.text import block, directive
+from handclasp.nginx.render.tokens import token_variables
 
 if TYPE_CHECKING:
     from handclasp.nginx.render.context import Context
@@ -32,6 +33,7 @@ def main_fragment(context: Context) -> list[str]:
     ]
     if process.user:
         lines.append(directive("user", process.user, *([process.group] if process.group else [])))
+    lines += token_variables(context)
     if context.facts.has(Feature.OBJECT_CACHE_INHERITABLE):
         # With it a reload keeps an object whose file has the inode and second of the old one.
         lines.append(directive("ssl_object_cache_inheritable", "off"))

@@ -1,0 +1,128 @@
+"""Outages of a token: noticed in nginx's error log, ended by a restart of nginx once the key works again (edge).
+
+A key that nginx loaded at its start refers to a session with the token. When the token goes away that session
+is dead, and neither the token's return nor a reload makes another (docs/decisions/0012).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handclasp.agent import journal
+from handclasp.agent.tokens import NO_MORE_TRIES, look
+from handclasp.findings import Severity
+from handclasp.nginx.errorlog import parse_line
+from handclasp.nginx.log_tail import LogMark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from handclasp.agent.prepare import Prepared
+    from handclasp.ports import Clock
+
+LOOK_SECONDS = 2.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_FIRST_HOLD_SECONDS = 10.0
+_LONGEST_HOLD_SECONDS = 600.0
+"""Restarts are this far apart at least, each twice as far as the one before."""
+
+# What OpenSSL says when the engine, the provider or the module itself fails: the name of the library of
+# the error, which only these have (libp11's ERR_load strings; pkcs11-provider's "pkcs11").
+_FAILURE = re.compile(r"SSL_do_handshake\(\) failed \(SSL: .*pkcs ?#?11", re.IGNORECASE)
+
+
+def is_token_failure(line: str) -> bool:
+    """A line of the error log that tells of a handshake which failed in the token."""
+    parsed = parse_line(line)
+    return parsed is not None and _FAILURE.search(parsed.message) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Since when handshakes fail in the token, and what the token said when it was last asked."""
+
+    since: datetime
+    seen: str
+
+
+class TokenWatch:
+    """Watches while a plan has keys in tokens. `outage` is None when all is well."""
+
+    def __init__(self, clock: Clock, every_seconds: float = LOOK_SECONDS) -> None:
+        self.outage: Outage | None = None
+        self.restarts = 0
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._watched: Prepared | None = None
+        self._mark: LogMark | None = None
+        self._next_look = 0.0
+        self._pause = every_seconds
+        self._next_restart = 0.0
+        self._hold = _FIRST_HOLD_SECONDS
+
+    async def watch(
+        self, in_effect: Callable[[], Prepared | None], log: Path, back: Callable[[], None]
+    ) -> None:
+        """Calls `back` when nginx has to be restarted because the token is back. Does not end."""
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            prepared = in_effect()
+            if prepared is None or prepared.plan is None or prepared.plan.tokens is None:
+                self.outage, self._mark = None, None
+                continue
+            if prepared is not self._watched:
+                # Another spec or another PIN: what was given up is tried again.
+                self._watched, self._next_look = prepared, 0.0
+            end, before = LogMark.at_end(log), self._mark
+            self._mark = end
+            if before is not None and any(map(is_token_failure, before.lines())):
+                self._note_failure()
+            if self.outage is not None and self._clock.monotonic() >= self._next_look:
+                await self._ask(prepared, back)
+
+    def _note_failure(self) -> None:
+        if self.outage is not None:
+            return
+        self.outage = Outage(self._clock.now(), "handshakes fail in the token")
+        self._next_look, self._pause = 0.0, self._every_seconds
+        if self._clock.monotonic() > self._next_restart + _LONGEST_HOLD_SECONDS:
+            self._hold = _FIRST_HOLD_SECONDS
+        journal.warning("handshakes fail in the token; it is watched until it works again")
+
+    async def _ask(self, prepared: Prepared, back: Callable[[], None]) -> None:
+        """One look at every key in use, in a process of its own."""
+        assert prepared.plan is not None and prepared.plan.tokens is not None and self.outage
+        for name, _ in prepared.plan.tokens.keys:
+            token = prepared.material.identities[name].token
+            assert token is not None
+            answer = await asyncio.to_thread(look, prepared.tokens, token)
+            if answer.ok:
+                continue
+            grave = [one for one in answer.findings if one.severity is Severity.ERROR]
+            self._still_away(f"{name}: {grave[0].seen}", tried={one.slug for one in grave})
+            return
+        now = self._clock.monotonic()
+        if now < self._next_restart:
+            return
+        self._next_restart = now + self._hold
+        self._hold = min(2 * self._hold, _LONGEST_HOLD_SECONDS)
+        self.outage, self._mark = None, None
+        self.restarts += 1
+        back()
+
+    def _still_away(self, seen: str, *, tried: set[str]) -> None:
+        assert self.outage is not None
+        if seen != self.outage.seen:
+            journal.warning("the token does not work", why=seen)
+        self.outage = Outage(self.outage.since, seen)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        self._next_look = self._clock.monotonic() + self._pause
+        if tried & NO_MORE_TRIES:
+            # A wrong PIN is not tried a second time: the token would lock itself.
+            self._next_look = float("inf")
+            journal.error("the token is not asked again until the spec is read again", why=seen)

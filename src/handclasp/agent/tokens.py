@@ -1,0 +1,141 @@
+"""Looking at the tokens that hold keys of a spec, before nginx is touched (edge)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handclasp.certs.material import TokenKey
+from handclasp.errors import EnvironmentFault, UsageError
+from handclasp.findings import Finding, found
+from handclasp.hsm.isolated import Account, Answer, ask
+from handclasp.hsm.modules import find_module
+from handclasp.hsm.support import Support, find_support
+from handclasp.keys.secret import SecretSource
+from handclasp.spec.pkcs11_uri import Pkcs11Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from handclasp.agent.machine import WorkerAccount
+    from handclasp.certs.secret import Secret
+    from handclasp.nginx.facts import Facts
+    from handclasp.spec.load import LoadedSpec
+    from handclasp.spec.model import Spec
+    from handclasp.spec.policy import SecretSource as WrittenSecret
+
+# After these the same PIN would be refused again, and the token count one more wrong try.
+NO_MORE_TRIES = frozenset({"pin-wrong", "pin-locked", "pin-last-try"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeySeen:
+    """A key of the spec and what was found when it was looked at."""
+
+    key: TokenKey
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokensSeen:
+    """The module, what OpenSSL can use it with, and the keys by identity; empty without keys in tokens."""
+
+    support: Support | None = None
+    module: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, KeySeen] = field(default_factory=dict)
+    account: Account | None = None
+
+
+def look_at_tokens(
+    loaded: LoadedSpec, facts: Facts, account: WorkerAccount | None
+) -> TokensSeen:
+    """Opens every token once, in a process of its own, and signs with each key as nginx's workers will."""
+    spec = loaded.spec
+    named = {
+        name: identity.key
+        for name, identity in spec.identities.items()
+        if isinstance(identity.key, Pkcs11Uri)
+    }
+    if not named:
+        return TokensSeen()
+    support = find_support(facts.tls_library.number[0])
+    pins = {name: _pin(spec, name) for name in named}
+    module, problem = _module(spec, named)
+    if module is None:
+        keys = {
+            name: KeySeen(
+                TokenKey(uri=uri, pin=pins[name][0]), _placed(loaded, name, (*pins[name][1], *problem))
+            )
+            for name, uri in named.items()
+        }
+        return TokensSeen(support, keys=keys)
+    seen = TokensSeen(support, module, dict(spec.pkcs11.environment), {}, _worker(account))
+    keys, refused = {}, dict[str, tuple[Finding, ...]]()
+    for name, uri in named.items():
+        pin, missing = pins[name]
+        told = missing or refused.get(uri.token_uri)
+        if told:
+            keys[name] = KeySeen(TokenKey(uri=uri, pin=pin), _placed(loaded, name, told))
+            continue
+        answer = look(seen, TokenKey(uri=uri, pin=pin))
+        if any(finding.slug in NO_MORE_TRIES for finding in answer.findings) and not answer.ok:
+            refused[uri.token_uri] = answer.findings
+        placed = _placed(loaded, name, answer.findings)
+        keys[name] = KeySeen(TokenKey(uri=uri, pin=pin, public=answer.public), placed)
+    return TokensSeen(support, module, seen.environment, keys, seen.account)
+
+
+def look(seen: TokensSeen, key: TokenKey) -> Answer:
+    """Finds the key and signs with it, under the account of nginx's workers too. Blocks."""
+    assert seen.module is not None
+    return ask(
+        "prove",
+        module=seen.module,
+        uri=key.uri,
+        pin=key.pin,
+        environment=seen.environment,
+        account=seen.account,
+        fork=True,
+    )
+
+
+def secret_source(written: WrittenSecret | None) -> SecretSource | None:
+    """The spec's secret as something that can be read."""
+    if written is None:
+        return None
+    return SecretSource(file=Path(written.file) if written.file else None, env=written.env)
+
+
+def _placed(loaded: LoadedSpec, name: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """With the place in the spec; what a module says names only itself."""
+    where = loaded.where("identities", name, "key")
+    return tuple(replace(finding, where=where) for finding in findings)
+
+
+def _pin(spec: Spec, name: str) -> tuple[Secret[bytes] | None, tuple[Finding, ...]]:
+    source = secret_source(spec.identities[name].pin)
+    if source is None:
+        return None, ()
+    try:
+        return source.read(), ()
+    except UsageError as error:
+        return None, (found("secret-unreadable", error.message, fix=error.hint),)
+
+
+def _module(spec: Spec, named: Mapping[str, Pkcs11Uri]) -> tuple[Path | None, tuple[Finding, ...]]:
+    chosen = Path(spec.pkcs11.module) if spec.pkcs11.module else None
+    uri = next((uri for uri in named.values() if uri.module_path), None)
+    try:
+        return find_module(chosen, uri), ()
+    except EnvironmentFault as fault:
+        return None, (found("pkcs11-module-failed", fault.message, fix=fault.hint),)
+
+
+def _worker(account: WorkerAccount | None) -> Account | None:
+    if account is None or os.geteuid() != 0:
+        return None
+    return Account(name=account.user, uid=pwd.getpwnam(account.user).pw_uid, gid=account.gid)

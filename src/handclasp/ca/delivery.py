@@ -1,0 +1,134 @@
+"""Issued certificates handed out as files, in the order that no crash can turn into a loss (edge).
+
+A new key is on disk before the certificate is in the ledger, and the certificate is in the ledger
+before it is on disk: what is on disk is recorded, and what is recorded has its key.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from handclasp.ca.issuing import sign
+from handclasp.certs.serialize import encode_key
+from handclasp.errors import EnvironmentFault, HandclaspError, UsageError
+from handclasp.keys.files import replace_file, sync_directory, write_private
+from handclasp.keys.output import PUBLIC, Output, cannot_write, remove, write_new
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+    from handclasp.ca.directory import Directory
+    from handclasp.ca.issuing import Drawn
+    from handclasp.ca.profile import Signer
+    from handclasp.certs.secret import Secret
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+"""What file systems without hard links say (link(2)), FAT for one."""
+_HINT = "Name another directory with -o; keys and certificates are never written over."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """A leaf and where it goes; with a new key, that too. `replace`: in the place of an older
+    certificate of the same key."""
+
+    drawn: Drawn
+    certificate_path: Path
+    key_path: Path | None = None
+    key: Secret[PrivateKeyTypes] | None = field(default=None, repr=False)
+    replace: bool = False
+
+
+def deliver(
+    directory: Directory, signer: Signer, parcels: Sequence[Parcel]
+) -> list[x509.Certificate]:
+    """Signs, records and writes; certificates with the issuing CA's below, keys 0600.
+
+    Raises UsageError when a file exists and EnvironmentFault when one cannot be written: before the
+    ledger knows of anything, wherever that can be told.
+    """
+    _refuse_taken(parcels)
+    keys = [
+        Output(path=one.key_path, data=encode_key(one.key, Encoding.PEM), private=True)
+        for one in parcels
+        if one.key is not None and one.key_path is not None
+    ]
+    written: list[Path] = []
+    try:
+        for key in keys:
+            place(key)
+            written.append(key.path)
+        made = sign(directory, signer, [one.drawn for one in parcels])
+    except BaseException:
+        remove(written)
+        raise
+    issuing = directory.issuing.certificate.public_bytes(Encoding.PEM)
+    for parcel, certificate in zip(parcels, made, strict=True):
+        _write(parcel, certificate.public_bytes(Encoding.PEM) + issuing, certificate)
+    return made
+
+
+def place(output: Output) -> None:
+    """A new file, whole from the moment it has its name, whatever happens in between.
+
+    Raises UsageError when it exists, EnvironmentFault when it cannot be written.
+    """
+    path = output.path
+    draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    try:
+        write_private(draft, output.data, output.mode)
+        try:
+            # A link, unlike a rename, fails when the name is taken.
+            path.hardlink_to(draft)
+        finally:
+            draft.unlink()
+        sync_directory(path.parent)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", hint=_HINT) from None
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise cannot_write(problem, path) from None
+        write_new([output], hint=_HINT)
+
+
+def _refuse_taken(parcels: Sequence[Parcel]) -> None:
+    paths = [one.certificate_path for one in parcels if not one.replace]
+    paths += [one.key_path for one in parcels if one.key_path is not None]
+    if len(set(paths)) < len(paths):
+        raise UsageError(
+            "two of the certificates would go to one file", hint="Issue them one by one."
+        )
+    for folder in {one.certificate_path.parent for one in parcels}:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as problem:
+            raise cannot_write(problem, folder) from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise EnvironmentFault(f"{folder} may not be written by this user")
+    for path in paths:
+        if os.path.lexists(path):
+            raise UsageError(f"{path} exists already", hint=_HINT)
+
+
+def _write(parcel: Parcel, data: bytes, certificate: x509.Certificate) -> None:
+    try:
+        if parcel.replace:
+            replace_file(parcel.certificate_path, data, PUBLIC)
+        else:
+            place(Output(path=parcel.certificate_path, data=data, private=False))
+    except (OSError, HandclaspError) as problem:
+        raise EnvironmentFault(
+            f"the certificate {certificate.serial_number:x} is issued and in the ledger, but not written:"
+            f" {getattr(problem, 'message', problem)}",
+            hint=f"`handclasp ca renew {certificate.serial_number:x}` issues it again for the same key.",
+        ) from None

@@ -1,0 +1,111 @@
+"""Signing requests, judged before anything of them is used. Pure.
+
+A request says which key is wanted, and nothing else unasked: names and usages are the CA's to decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+from handclasp.ca.names import shown_name
+from handclasp.certs.read import read_objects
+from handclasp.errors import ExitCode
+from handclasp.findings import FindingsError, Where, errors_in, found
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_RSA_BITS = (2048, 8192)  # from OpenSSL's security level 2 to what takes a tenth of a second to use
+_NAMES = (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier, x509.RFC822Name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request whose signature is right and whose key is fit."""
+
+    public_key: CertificatePublicKeyTypes
+    common_name: str | None
+    names: tuple[x509.GeneralName, ...]
+    """Its subject alternative names, of the kinds this CA issues."""
+    extras: tuple[str, ...]
+    """What else it asks for, in words: never granted."""
+
+
+def read_request(data: bytes, *, source: str) -> Request:
+    """The one request in `data`, PEM or DER. Raises FindingsError when it cannot be used."""
+    where = Where(file=source)
+    contents = read_objects(data, source=source)
+    if len(contents.csrs) != 1:
+        findings = errors_in(contents.findings)
+        if not findings:
+            count = len(contents.csrs)
+            seen = f"it holds {count} signing requests" if count else "it holds no signing request"
+            findings = (found("csr-unusable", seen, where=where),)
+        raise FindingsError(findings, exit_code=ExitCode.USAGE)
+    return _judged(contents.csrs[0], where)
+
+
+def _judged(csr: x509.CertificateSigningRequest, where: Where) -> Request:
+    key = csr.public_key()
+    try:
+        signed = csr.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        signed = False
+    problems = []
+    if not signed:
+        seen = "the request's signature is not that of the key in it"
+        problems.append(found("csr-signature-invalid", seen, where=where))
+    if (weakness := key_weakness(key)) is not None:
+        problems.append(found("csr-key-unsuitable", f"its key is {weakness}", where=where))
+    if problems:
+        raise FindingsError(problems, exit_code=ExitCode.FINDINGS)
+    names, extras = _wishes(csr)
+    common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    others = [one.rfc4514_string() for one in csr.subject if one.oid != NameOID.COMMON_NAME]
+    return Request(
+        public_key=key,
+        common_name=str(common[-1].value) if common else None,
+        names=names,
+        extras=(*(f"subject {one}" for one in others), *extras),
+    )
+
+
+def key_weakness(key: object) -> str | None:
+    """Why a public key is not certified, None when it is."""
+    if isinstance(key, rsa.RSAPublicKey):
+        least, most = _RSA_BITS
+        if not least <= key.key_size <= most:
+            return f"RSA with {key.key_size} bits ({least} to {most} are taken)"
+        exponent = key.public_numbers().e
+        return f"RSA with the exponent {exponent}" if exponent < 65537 else None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        named = ", ".join(curve.name for curve in _CURVES)
+        unfit = f"on the curve {key.curve.name} ({named} are taken)"
+        return None if isinstance(key.curve, _CURVES) else unfit
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return None
+    return "of a kind that TLS programs do not agree on; EC, RSA and Ed25519 are taken"
+
+
+def _wishes(
+    csr: x509.CertificateSigningRequest,
+) -> tuple[tuple[x509.GeneralName, ...], tuple[str, ...]]:
+    names: list[x509.GeneralName] = []
+    extras: list[str] = []
+    for extension in csr.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            for name in extension.value:
+                if isinstance(name, _NAMES):
+                    names.append(name)
+                else:
+                    extras.append(f"name {shown_name(name)}")
+        else:
+            extras.append(f"extension {extension.oid._name}")  # noqa: SLF001  no public name
+    return tuple(names), tuple(extras)

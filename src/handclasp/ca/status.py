@@ -1,0 +1,66 @@
+"""What became of a certificate that was issued. Pure."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from handclasp.ca.ledger import ISSUING
+from handclasp.certs.private_keys import spki
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from handclasp.ca.ledger import Ledger, Record
+
+_SERIAL = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,40})\Z")
+
+
+class Standing(StrEnum):
+    """What a certificate is good for at a moment."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+def standing(record: Record, now: datetime) -> Standing:
+    """Revoked is told before expired: it says more."""
+    if record.revoked_at is not None:
+        return Standing.REVOKED
+    expired = now > record.certificate.not_valid_after_utc
+    return Standing.EXPIRED if expired else Standing.VALID
+
+
+def serial_of(text: str) -> int | None:
+    """A serial in hexadecimal, colons and 0x allowed; None when it is something else."""
+    match = _SERIAL.match(text.replace(":", ""))
+    return int(match[1], 16) if match else None
+
+
+def candidates(ledger: Ledger, text: str) -> Sequence[Record]:
+    """The certificate with that serial, else the leaves of that name that are not revoked."""
+    serial = serial_of(text)
+    found = ledger.by_serial(serial) if serial is not None else None
+    if found is not None:
+        return [found]
+    return [one for one in ledger.by_name(text) if one.revoked_at is None]
+
+
+def same_key(ledger: Ledger, record: Record, now: datetime) -> list[Record]:
+    """The other certificates of the key that are still valid: a stolen key serves them all."""
+    key = spki(record.certificate.public_key())
+    return [
+        one
+        for one in ledger.records()
+        if one.serial != record.serial
+        and standing(one, now) is Standing.VALID
+        and spki(one.certificate.public_key()) == key
+    ]
+
+
+def is_leaf(record: Record) -> bool:
+    """Not one of the CAs themselves."""
+    return record.authority == ISSUING

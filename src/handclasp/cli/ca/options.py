@@ -1,0 +1,126 @@
+"""What the commands of `handclasp ca` have in common."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handclasp.cli.output import echo_findings
+from handclasp.cli.secrets import asked_secret, check_secret_file, secret_of, secret_options
+from handclasp.errors import UsageError
+from handclasp.keys.secret import SecretSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
+
+    from handclasp.ca.directory import Directory
+    from handclasp.ca.profile import Signer
+    from handclasp.keys.secret import Secret
+
+
+def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--directory DIR."""
+    return click.option(
+        "--directory",
+        type=click.Path(path_type=Path, readable=False),
+        default=Path("ca"),
+        show_default=True,
+        help="The CA's directory.",
+    )(command)
+
+
+password_options = secret_options("password", "password of the CA's keys")
+
+
+def root_password_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--root-password-file FILE."""
+    return click.option(
+        "--root-password-file",
+        type=click.Path(path_type=Path),
+        help="The root key's own password file; default: the same password.",
+    )(command)
+
+
+def pin_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--module PATH, --pin-file FILE, --pin-env NAME."""
+    module = click.option(
+        "--module", type=click.Path(path_type=Path), help="PKCS#11 module of keys in a token."
+    )
+    return module(secret_options("pin", "PIN of the token")(command))
+
+
+def password_of(
+    file: Path | None, env: str | None, *, what: str = "password"
+) -> Secret[bytes] | None:
+    """The secret of an option pair, None when neither is given; says when others may read the file.
+
+    Raises UsageError.
+    """
+    password = secret_of(file, env, what=what)
+    if password is not None and not password.reveal():
+        raise UsageError(f"the {what} of {SecretSource(file=file, env=env)} is empty")
+    echo_findings(check_secret_file(file))
+    return password
+
+
+@contextlib.contextmanager
+def open_issuing(directory: Directory, given: Mapping[str, Any]) -> Iterator[Signer]:
+    """The issuing CA with its key, by the options of the command line."""
+    from handclasp.ca.ledger import ISSUING
+
+    password = password_of(given["password_file"], given["password_env"])
+    with open_signer(directory, ISSUING, given, password) as signer:
+        yield signer
+
+
+@contextlib.contextmanager
+def open_signer(
+    directory: Directory, role: str, given: Mapping[str, Any], password: Secret[bytes] | None
+) -> Iterator[Signer]:
+    """A CA with its key; a password that is needed and not given is asked for on a terminal."""
+    from handclasp.cli.ca.token import token_key
+    from handclasp.findings import FindingsError
+
+    token = token_key(given["module"], given["pin_file"], given["pin_env"])
+    with contextlib.ExitStack() as opened:
+        try:
+            signer = opened.enter_context(
+                directory.signer(role, password=password, token_key=token)
+            )
+        except FindingsError as problem:
+            wanted = any(one.slug == "key-encrypted-no-passphrase" for one in problem.findings)
+            typed = asked_secret(f"Password of the {role} key") if wanted else None
+            if typed is None:
+                raise
+            signer = opened.enter_context(directory.signer(role, password=typed, token_key=token))
+        yield signer
+
+
+class Parsed(click.ParamType[Any]):
+    """A value that a function reads from text; its ValueError is the message."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What `parse` makes of it."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.parse(value)
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+
+
+def _lifetime(text: str) -> timedelta:
+    from handclasp.ca.lifetimes import parse_lifetime
+
+    return parse_lifetime(text)
+
+
+LIFETIME = Parsed("lifetime", _lifetime)

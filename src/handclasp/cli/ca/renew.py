@@ -1,0 +1,128 @@
+"""`handclasp ca renew`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handclasp.cli.ca.options import (
+    LIFETIME,
+    directory_option,
+    open_issuing,
+    password_options,
+    pin_options,
+)
+from handclasp.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from handclasp.ca.delivery import Parcel
+    from handclasp.ca.directory import Directory
+    from handclasp.ca.ledger import Record
+
+
+@click.command(
+    epilog="Example: handclasp ca renew svc-b.internal --new-key -o new --password-file ca-password"
+)
+@click.argument("which", metavar="SERIAL|FILE|NAME")
+@click.option("--new-key", is_flag=True, help="With a new key of the same kind.")
+@click.option("--lifetime", type=LIFETIME, help="Default: as long as before.")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Directory to write to; default: the current one.",
+)
+@click.option("--force", is_flag=True, help="Replace the certificate file; never a key.")
+@directory_option
+@password_options
+@pin_options
+def renew(which: str, directory: Path, **given: Any) -> None:
+    """Issue again what was issued before, for a new time.
+
+    Names, use and key stay as they are; of a NAME the newest certificate is meant. The old certificate
+    stays valid to its end. A revoked one is renewed with a new key only.
+    """
+    from handclasp.agent.clock import SystemClock
+    from handclasp.ca.delivery import deliver
+    from handclasp.ca.directory import Directory
+    from handclasp.ca.issuing import check_authority
+    from handclasp.certs import facts
+
+    if given["new_key"] and given["force"]:
+        raise UsageError(
+            "--force replaces a certificate of the same key, and --new-key makes another",
+            hint="Name a new directory with -o and switch over to it whole.",
+        )
+    now = SystemClock().now()
+    with Directory(directory) as opened:
+        record = _newest(opened, which)
+        if record.revoked_at is not None and not given["new_key"]:
+            raise UsageError(
+                f"{record.serial:x} is revoked ({record.reason})", hint="Give --new-key."
+            )
+        check_authority(opened, now)
+        parcel = _parcel(opened, record, given, now)
+        with open_issuing(opened, given) as signer:
+            made = deliver(opened, signer, [parcel])[0]
+    for note in parcel.drawn.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(
+        f"issued {made.serial_number:x} in the place of {record.serial:x}, until"
+        f" {facts.date(made.not_valid_after_utc)}",
+        err=True,
+    )
+    click.echo(parcel.certificate_path)
+    if parcel.key_path is not None:
+        click.echo(parcel.key_path)
+
+
+def _newest(directory: Directory, which: str) -> Record:
+    from handclasp.ca.status import is_leaf
+    from handclasp.cli.ca.revoke import wanted
+
+    by_name = directory.ledger.by_name(which)
+    record = by_name[-1] if by_name else wanted(directory, which)
+    if not is_leaf(record):
+        raise UsageError("a CA is not renewed: make a new one with `handclasp ca init`")
+    return record
+
+
+def _parcel(directory: Directory, record: Record, given: dict[str, Any], now: datetime) -> Parcel:
+    from handclasp.ca.delivery import Parcel
+    from handclasp.ca.issuing import Order, draw_up, files_of
+    from handclasp.ca.newkeys import kind_of_key, new_key
+    from handclasp.ca.profile import general_names, use_of
+    from handclasp.certs.secret import Secret
+
+    old = record.certificate
+    key = new_key(kind_of_key(old.public_key())) if given["new_key"] else None
+    order = Order(
+        name=record.name,
+        public_key=key.public_key() if key else old.public_key(),
+        names=tuple(general_names(old)),
+        use=use_of(old),
+        lifetime=given["lifetime"] or _span(record),
+        renews=record.serial,
+    )
+    drawn = draw_up(directory, order, now)
+    certificate_path, key_path = files_of(given["folder"], record.name)
+    return Parcel(
+        drawn=drawn,
+        certificate_path=certificate_path,
+        key_path=key_path if key else None,
+        key=Secret(key) if key else None,
+        replace=given["force"],
+    )
+
+
+def _span(record: Record) -> timedelta:
+    from handclasp.ca.profile import BACKDATED
+
+    old = record.certificate
+    return old.not_valid_after_utc - old.not_valid_before_utc - BACKDATED

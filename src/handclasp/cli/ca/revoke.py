@@ -1,0 +1,104 @@
+"""`handclasp ca revoke`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from handclasp.cli.ca.options import directory_option
+from handclasp.errors import UsageError
+
+if TYPE_CHECKING:
+    from handclasp.ca.directory import Directory
+    from handclasp.ca.ledger import Record
+
+_REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "cACompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+)
+
+
+@click.command(epilog="Example: handclasp ca revoke svc-b.pem --reason keyCompromise")
+@click.argument("which", metavar="SERIAL|FILE|NAME")
+@click.option("--reason", required=True, type=click.Choice(_REASONS), help="In RFC 5280's words.")
+@directory_option
+def revoke(which: str, reason: str, directory: Path) -> None:
+    """Revoke a certificate.
+
+    It is refused from the next list on: make that with `handclasp ca crl` and give it out. A revocation
+    is not taken back. No key is needed.
+    """
+    from handclasp.agent.clock import SystemClock
+    from handclasp.ca.directory import Directory
+    from handclasp.ca.ledger import ROOT
+    from handclasp.ca.revocation import Reason
+    from handclasp.ca.status import same_key
+    from handclasp.certs import facts
+
+    now = SystemClock().now()
+    with Directory(directory) as opened, opened.ledger.turn():
+        record = wanted(opened, which)
+        if record.serial == opened.root.certificate.serial_number:
+            raise UsageError(
+                "a root cannot be revoked: its own list would be signed with the key in doubt",
+                hint="Take root.pem out of every trust bundle.",
+            )
+        if record.revoked_at is not None and record.reason is not None:
+            since = f"{record.serial:x} is revoked since {facts.date(record.revoked_at)}"
+            if record.reason.value != reason:
+                raise UsageError(f"{since}, for another reason: {record.reason.value}")
+            click.echo(since, err=True)
+            return
+        opened.ledger.revoke(record.serial, at=now, reason=Reason(reason))
+        others = same_key(opened.ledger, record, now) if reason == "keyCompromise" else []
+    what = "the issuing CA" if record.authority == ROOT else record.name
+    click.echo(f"revoked {record.serial:x} ({what}): {reason}", err=True)
+    click.echo(
+        f"now run `handclasp ca crl --directory {directory}` and give the list out", err=True
+    )
+    for other in others:
+        click.echo(f"warning: {other.serial:x} has the same key and is still valid", err=True)
+    click.echo(f"{record.serial:x}")
+
+
+def wanted(directory: Directory, which: str) -> Record:
+    """The one certificate that a serial, a file or a name means. Raises UsageError."""
+    from handclasp.ca.status import candidates
+
+    found = [*candidates(directory.ledger, which)]
+    path = Path(which)
+    if not found and path.exists():
+        found = [_of_file(directory, path)]
+    if not found:
+        raise UsageError(
+            f"{directory.path} has issued nothing with the serial, file or name {which!r}",
+            hint="`handclasp ca list` shows serials and names.",
+        )
+    if len(found) > 1:
+        serials = ", ".join(f"{one.serial:x}" for one in found)
+        raise UsageError(
+            f"{which!r} was issued {len(found)} times", hint=f"Name one by its serial: {serials}"
+        )
+    return found[0]
+
+
+def _of_file(directory: Directory, path: Path) -> Record:
+    from handclasp.certs.read import read_objects
+    from handclasp.keys.files import read_file
+
+    read = read_file(path)
+    contents = read_objects(read.data or b"", source=str(path))
+    if not contents.certificates:
+        raise UsageError(f"{path} holds no certificate")
+    leaf = contents.certificates[0]
+    record = directory.ledger.by_serial(leaf.serial_number)
+    if record is None or record.certificate != leaf:
+        raise UsageError(f"{path} was not issued by {directory.path}")
+    return record

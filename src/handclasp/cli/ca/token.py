@@ -1,0 +1,44 @@
+"""Keys of a CA in a token: how the command line opens them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from handclasp.errors import EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+    from handclasp.ca.directory import TokenKey
+
+
+def token_key(module: Path | None, pin_file: Path | None, pin_env: str | None) -> TokenKey:
+    """Opens keys by their pkcs11: URI. Nothing is loaded, and no PIN read, until one is wanted."""
+
+    @contextlib.contextmanager
+    def open_key(uri: str) -> Iterator[CertificateIssuerPrivateKeyTypes]:
+        from handclasp.cli.ca.options import password_of
+        from handclasp.cli.secrets import asked_secret
+        from handclasp.spec.pkcs11_uri import parse_pkcs11_uri
+
+        try:
+            from handclasp.hsm.modules import find_module
+            from handclasp.hsm.signing import open_signing_key
+        except ImportError:
+            raise EnvironmentFault(
+                "keys in a token need the package python-pkcs11",
+                hint="Install handclasp with its extra: handclasp[hsm].",
+            ) from None
+        try:
+            parsed = parse_pkcs11_uri(uri)
+        except ValueError as problem:
+            raise UsageError(f"that is no PKCS#11 URI of a key: {problem}") from None
+        pin = password_of(pin_file, pin_env, what="pin") or asked_secret(f"PIN for {uri}")
+        with open_signing_key(parsed, module=find_module(module, parsed), pin=pin) as key:
+            yield key
+
+    return open_key

@@ -1,0 +1,76 @@
+"""What the commands of `handclasp hsm` have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handclasp.cli.secrets import asked_secret, check_secret_file, secret_of, secret_options
+from handclasp.errors import EnvironmentFault
+from handclasp.spec.pkcs11_uri import Pkcs11Uri, Pkcs11UriError, parse_pkcs11_uri
+
+if TYPE_CHECKING:
+    from handclasp.certs.secret import Secret
+    from handclasp.findings import Finding
+
+pin_options = secret_options("pin", "PIN of the token")
+"""--pin-file FILE, --pin-env NAME."""
+
+module_option = click.option(
+    "--module",
+    type=click.Path(path_type=Path),
+    help="The vendor's PKCS#11 library; default: module-path of the URI, $PKCS11_MODULE_PATH, SoftHSM's.",
+)
+
+
+class KeyUri(click.ParamType[Pkcs11Uri]):
+    """A PKCS#11 URI (RFC 7512) that names a key."""
+
+    name = "uri"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Pkcs11Uri:
+        """The URI, or a usage error."""
+        if isinstance(value, Pkcs11Uri):
+            return value
+        try:
+            return parse_pkcs11_uri(value)
+        except Pkcs11UriError as problem:
+            self.fail(f"{value!r}: {problem}", param, ctx)
+
+
+key_option = click.option(
+    "--key",
+    "uri",
+    type=KeyUri(),
+    required=True,
+    metavar="URI",
+    help="The key: pkcs11:token=LABEL;object=LABEL, or with id=%01 (RFC 7512).",
+)
+
+
+def module_for(chosen: Path | None, uri: Pkcs11Uri | None = None) -> Path:
+    """The module, and the library that loads it. Raises EnvironmentFault."""
+    from handclasp.hsm.modules import find_module
+
+    try:
+        import pkcs11  # noqa: F401
+    except ImportError:
+        raise EnvironmentFault(
+            "the package python-pkcs11 is not installed",
+            hint="Install handclasp with its extra: pip install 'handclasp[hsm]'.",
+        ) from None
+    return find_module(chosen, uri)
+
+
+def pin_of(
+    file: Path | None, env: str | None, *, prompt: str | None = "PIN"
+) -> tuple[Secret[bytes] | None, tuple[Finding, ...]]:
+    """The PIN, asked for on a terminal when `prompt` is given, and what is wrong with its file."""
+    pin = secret_of(file, env, what="pin")
+    if pin is None and prompt:
+        pin = asked_secret(prompt)
+    return pin, check_secret_file(file)

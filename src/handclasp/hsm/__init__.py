@@ -1,0 +1,12 @@
+"""Keys in PKCS#11 tokens.
+
+``modules``   which shared library speaks to the token
+``token``     edge: the module, the token, the login and the key in it
+``signing``   a key of a token as a key object of the cryptography library
+``generate``  new keys that cannot leave the token
+``isolated``  edge: the same in a process of its own, since modules can crash or hang
+``worker``    what runs in that process
+``softhsm``   edge: a token of SoftHSM, for trying
+``support``   edge: what of the system lets nginx's OpenSSL use the token
+``openssl_conf``  the configuration file with which it does
+"""

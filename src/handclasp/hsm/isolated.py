@@ -1,0 +1,148 @@
+"""PKCS#11 work in a process of its own (edge): a module is foreign code that may crash or hang."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from handclasp.errors import InternalFault
+from handclasp.findings import Finding, Severity, Where, found
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from handclasp.certs.secret import Secret
+    from handclasp.spec.pkcs11_uri import Pkcs11Uri
+
+PATIENCE_SECONDS = 30.0
+"""Hardware tokens take seconds to sign; a module that takes longer than this hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Under whose name a forked process has to sign."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was told, in order: `steps` as (name, sentence); `results` the other objects."""
+
+    steps: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    results: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing stood in the way."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def public(self) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey | None:
+        """The public key that was told of."""
+        for result in self.results:
+            if "public" in result:
+                key = load_pem_public_key(result["public"].encode())
+                assert isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey))
+                return key
+        return None
+
+
+def ask(
+    task: str,
+    *,
+    module: Path,
+    uri: Pkcs11Uri | None = None,
+    pin: Secret[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    patience: float = PATIENCE_SECONDS,
+    **more: Any,
+) -> Answer:
+    """Runs a task of `worker`: list, generate or prove. Never raises for what the module does.
+
+    `environment` are the variables the module needs, beside our own.
+    """
+    request = {"task": task, "module": str(module), **more}
+    if uri is not None:
+        request["uri"] = str(uri)
+    if pin is not None:
+        # By the pipe only: arguments and environment of a process can be read by others.
+        request["pin"] = pin.reveal().decode("utf-8", "surrogateescape")
+    if account is not None:
+        request["account"] = {"name": account.name, "uid": account.uid, "gid": account.gid}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "handclasp.hsm.worker"],
+            input=json.dumps(request).encode("utf-8", "surrogatepass"),
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        answer = _read(late.stdout or b"")
+        return _failed(answer, module, late.stdout, f"it does not answer within {patience:g} s")
+    answer = _read(done.stdout)
+    if done.returncode in (0, 1) and (done.returncode == 0 or answer.findings):
+        return answer
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        return _failed(answer, module, done.stdout, f"the process that used it was ended by {name}")
+    raise InternalFault(
+        f"the PKCS#11 worker failed: {done.stderr.decode(errors='replace')[-2000:]}"
+    )
+
+
+def _read(output: bytes) -> Answer:
+    steps: list[tuple[str, str]] = []
+    findings: list[Finding] = []
+    results: list[dict[str, Any]] = []
+    for told in _objects(output):
+        if "finding" in told:
+            findings.append(_finding(told["finding"]))
+        elif "done" in told:
+            steps.append((told["step"], told["done"]))
+            results.append(told)
+        elif "doing" not in told:
+            results.append(told)
+    return Answer(steps=tuple(steps), findings=tuple(findings), results=tuple(results))
+
+
+def _objects(output: bytes) -> list[dict[str, Any]]:
+    # The last line of a process that was ended may be half a line.
+    lines = output.decode(errors="replace").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line.startswith("{")]
+
+
+def _finding(told: dict[str, Any]) -> Finding:
+    return found(
+        told["slug"],
+        told["seen"],
+        where=Where(file=told["where"]["file"]),
+        fix=told["fix"],
+        severity=Severity(told["severity"]),
+    )
+
+
+def _failed(answer: Answer, module: Path, output: bytes | None, what: str) -> Answer:
+    doing = [told["doing"] for told in _objects(output or b"") if "doing" in told]
+    when = f" while {doing[-1]}" if doing else ""
+    finding = found(
+        "pkcs11-module-failed",
+        f"the PKCS#11 module fails{when}: {what}",
+        where=Where(file=str(module)),
+    )
+    return Answer(steps=answer.steps, findings=(*answer.findings, finding), results=answer.results)

@@ -1,0 +1,286 @@
+"""A token through its PKCS#11 module: finding it, logging in, finding the key (edge: the module's code).
+
+Everything here runs the module in this process. What may crash or hang goes through `isolated`.
+The standard: PKCS #11 Cryptographic Token Interface Base Specification 2.40, OASIS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pkcs11
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pkcs11.util.ec import encode_ec_public_key
+from pkcs11.util.rsa import encode_rsa_public_key
+
+from handclasp.certs.private_keys import describe_key
+from handclasp.errors import ExitCode
+from handclasp.findings import Finding, Severity, Where, found
+from handclasp.findings.model import FindingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from handclasp.certs.secret import Secret
+    from handclasp.spec.pkcs11_uri import Pkcs11Uri
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+def refused(
+    slug: str, seen: str, *, where: Where | None = None, fix: str | None = None
+) -> FindingsError:
+    """What stands in the way of using a token."""
+    finding = found(slug, seen, where=where or Where(), fix=fix)
+    return FindingsError([finding], exit_code=ExitCode.ENVIRONMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A private key of a token in an open, logged-in session, with its public key."""
+
+    private: Any
+    public: PublicKey
+    warnings: tuple[Finding, ...] = ()
+
+
+def load_module(module: Path) -> Any:
+    """The module, initialised. Raises FindingsError when it cannot be loaded."""
+    try:
+        return pkcs11.lib(str(module))
+    except (pkcs11.PKCS11Error, OSError, RuntimeError) as error:
+        told = str(error) or type(error).__name__
+        raise refused(
+            "pkcs11-module-failed",
+            f"the PKCS#11 module cannot be loaded: {told}",
+            where=Where(file=str(module)),
+        ) from None
+
+
+def tokens(library: Any) -> list[Any]:
+    """Every initialised token."""
+    found_tokens = []
+    for slot in library.get_slots(token_present=True):
+        with contextlib.suppress(pkcs11.PKCS11Error):
+            token = slot.get_token()
+            if pkcs11.TokenFlag.TOKEN_INITIALIZED in token.flags:
+                found_tokens.append(token)
+    return found_tokens
+
+
+def find_token(library: Any, uri: Pkcs11Uri, *, module: Path) -> Any:
+    """The one token the URI describes. Raises FindingsError with the tokens there are."""
+    there = tokens(library)
+    fitting = [token for token in there if _fits(token, uri)]
+    where = Where(file=str(module))
+    if len(fitting) == 1:
+        return fitting[0]
+    held = ", ".join(f"'{token.label}' (serial {_text(token.serial)})" for token in there)
+    if fitting:
+        raise refused(
+            "pkcs11-label-not-unique",
+            f"{len(fitting)} tokens fit {uri.token_uri}: {held}",
+            where=where,
+            fix="Add serial=… to the URI.",
+        )
+    raise refused(
+        "pkcs11-token-absent",
+        f"there is no token {uri.token_uri}; there is {held or 'none at all'}",
+        where=where,
+    )
+
+
+def pin_warnings(token: Any, *, last_try: bool = False) -> list[Finding]:
+    """What the token says of tries of its PIN. Raises FindingsError when it is locked, or when the next
+    wrong one would lock it, unless that is wanted with `last_try`."""
+    flags = token.flags
+    name = f"the PIN of token '{token.label}'"
+    if pkcs11.TokenFlag.USER_PIN_LOCKED in flags:
+        raise refused("pin-locked", f"{name} is locked")
+    if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in flags and not last_try:
+        raise refused("pin-last-try", f"one more wrong try locks {name}: it was not tried")
+    if pkcs11.TokenFlag.USER_PIN_COUNT_LOW in flags:
+        seen = f"{name} was given wrong since the last login"
+        return [found("pin-last-try", seen, severity=Severity.WARNING)]
+    return []
+
+
+@contextlib.contextmanager
+def session(token: Any, pin: Secret[bytes] | None, *, write: bool = False) -> Iterator[Any]:
+    """A session, logged in when there is a PIN. Raises FindingsError for a PIN that is refused."""
+    try:
+        user_pin = pin.reveal().decode() if pin else None
+        opened = token.open(user_pin=user_pin, rw=write)
+    except UnicodeDecodeError:
+        raise refused("pin-wrong", "the PIN is not UTF-8 text") from None
+    except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
+        left = _tries_left(token)
+        raise refused("pin-wrong", f"token '{token.label}' refuses the PIN{left}") from None
+    except pkcs11.PinLocked:
+        raise refused("pin-locked", f"the PIN of token '{token.label}' is locked") from None
+    except pkcs11.UserPinNotInitialized:
+        raise refused("pin-wrong", f"token '{token.label}' has no user PIN yet") from None
+    except pkcs11.PKCS11Error as error:
+        raise refused(
+            "pkcs11-module-failed", f"no session with the token: {_told(error)}"
+        ) from None
+    with contextlib.ExitStack() as stack:
+        stack.callback(_close, opened)
+        yield opened
+
+
+def find_key(opened: Any, uri: Pkcs11Uri, *, logged_in: bool) -> TokenKey:
+    """The private key the URI names, with its public key. Raises FindingsError."""
+    keys = list(opened.get_objects({pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY}))
+    fitting = [key for key in keys if _is(key, uri)]
+    if not fitting:
+        held = ", ".join(sorted(_named(key) for key in keys))
+        note = "" if logged_in else "; private keys show after a login only, and no PIN is given"
+        raise refused(
+            "pkcs11-object-not-found",
+            f"the token holds no private key {_wanted(uri)}; it holds {held or 'none'}{note}",
+        )
+    if len(fitting) > 1:
+        held = ", ".join(sorted(_named(key) for key in fitting))
+        raise refused(
+            "pkcs11-label-not-unique",
+            f"{len(fitting)} private keys fit {_wanted(uri)}: {held}",
+            fix="Add id=%… to the URI.",
+        )
+    key = fitting[0]
+    return TokenKey(key, public_key(opened, key), tuple(_exposure(key)))
+
+
+def public_key(opened: Any, private: Any) -> PublicKey:
+    """The public half: that of the private object where it tells, else the public object of one id or
+    label. Raises FindingsError."""
+    candidates = [private]
+    for attribute in (pkcs11.Attribute.ID, pkcs11.Attribute.LABEL):
+        value = _attribute(private, attribute)
+        if value:
+            candidates += opened.get_objects(
+                {pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PUBLIC_KEY, attribute: value}
+            )
+    for candidate in candidates:
+        with contextlib.suppress(pkcs11.PKCS11Error, ValueError, TypeError, KeyError):
+            encode = (
+                encode_ec_public_key
+                if private.key_type is pkcs11.KeyType.EC
+                else encode_rsa_public_key
+            )
+            loaded = load_der_public_key(encode(candidate))
+            if isinstance(loaded, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
+                return loaded
+    raise refused(
+        "pkcs11-object-not-found",
+        f"the token does not tell the public key of {_named(private)}: there is no public key object of "
+        "its label or id",
+    )
+
+
+def _exposure(key: Any) -> list[Finding]:
+    exposed = [
+        told
+        for attribute, safe, told in (
+            (pkcs11.Attribute.SENSITIVE, True, "it is not marked sensitive"),
+            (pkcs11.Attribute.EXTRACTABLE, False, "it may be exported"),
+        )
+        if _attribute(key, attribute) not in (safe, None)
+    ]
+    if not exposed:
+        return []
+    seen = f"{_named(key)} can leave the token: {' and '.join(exposed)}"
+    return [found("pkcs11-key-exposed", seen)]
+
+
+def _fits(token: Any, uri: Pkcs11Uri) -> bool:
+    return all(
+        wanted is None or wanted == actual
+        for wanted, actual in (
+            (uri.token, token.label),
+            (uri.manufacturer, _text(token.manufacturer_id)),
+            (uri.serial, _text(token.serial)),
+            (uri.model, _text(token.model)),
+            (uri.slot_id, token.slot.slot_id),
+        )
+    )
+
+
+def _is(key: Any, uri: Pkcs11Uri) -> bool:
+    label, number = _attribute(key, pkcs11.Attribute.LABEL), _attribute(key, pkcs11.Attribute.ID)
+    return (uri.object is None or uri.object == label) and (uri.id is None or uri.id == number)
+
+
+def _wanted(uri: Pkcs11Uri) -> str:
+    label = f"labelled '{uri.object}'" if uri.object is not None else ""
+    number = f"with id {uri.id.hex()}" if uri.id is not None else ""
+    return " ".join(part for part in (label, number) if part)
+
+
+def _named(key: Any) -> str:
+    label, number = _attribute(key, pkcs11.Attribute.LABEL), _attribute(key, pkcs11.Attribute.ID)
+    return f"'{label}' (id {number.hex() if number else 'none'})"
+
+
+def _attribute(key: Any, attribute: Any) -> Any:
+    try:
+        return key[attribute]
+    except pkcs11.PKCS11Error:
+        return None
+
+
+def _tries_left(token: Any) -> str:
+    # The library reads flags when it finds the token; what the wrong try changed is read anew.
+    with contextlib.suppress(pkcs11.PKCS11Error):
+        flags = token.slot.get_token().flags
+        if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in flags:
+            return "; one more wrong try locks it"
+        if pkcs11.TokenFlag.USER_PIN_LOCKED in flags:
+            return ", and it is locked now"
+    return ""
+
+
+def _close(opened: Any) -> None:
+    with contextlib.suppress(pkcs11.PKCS11Error):
+        opened.close()
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace").strip("\x00 ") if isinstance(value, bytes) else str(value)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()
+
+
+def token_facts(token: Any) -> dict[str, Any]:
+    """What a token says of itself, for `list`."""
+    flags = token.flags
+    return {
+        "label": token.label,
+        "serial": _text(token.serial),
+        "manufacturer": _text(token.manufacturer_id),
+        "model": _text(token.model),
+        "pin_locked": pkcs11.TokenFlag.USER_PIN_LOCKED in flags,
+        "pin_tries_low": pkcs11.TokenFlag.USER_PIN_COUNT_LOW in flags
+        or pkcs11.TokenFlag.USER_PIN_FINAL_TRY in flags,
+    }
+
+
+def key_facts(opened: Any, key: Any) -> dict[str, Any]:
+    """A private key as the token shows it, for `list`."""
+    number = _attribute(key, pkcs11.Attribute.ID)
+    try:
+        public: PublicKey | None = public_key(opened, key)
+    except FindingsError:
+        public = None
+    return {
+        "label": _attribute(key, pkcs11.Attribute.LABEL),
+        "id": number.hex() if number else None,
+        "type": describe_key(public) if public else key.key_type.name,
+        "exposed": bool(_exposure(key)),
+    }

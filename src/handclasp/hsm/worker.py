@@ -1,0 +1,215 @@
+"""What runs in a process of its own (`isolated`): one task, asked on standard input, told line by line.
+
+Not a command for people. The request is a JSON object with the PIN in it, so it comes by a pipe; each
+answer is a JSON object on a line: a step that succeeded, findings, or a result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handclasp.certs.secret import Secret
+from handclasp.findings.model import FindingsError
+from handclasp.spec.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from handclasp.findings import Finding
+    from handclasp.hsm.token import TokenKey
+
+_MESSAGE = b"handclasp proves that this key signs"
+
+
+def main() -> int:
+    """Runs the task of the request; 0 when it was carried out, 1 when findings stood in the way."""
+    request = json.load(sys.stdin)
+    try:
+        _TASKS[request["task"]](request)
+    except FindingsError as refusal:
+        _tell_findings(refusal.findings)
+        return 1
+    return 0
+
+
+def _list(request: dict[str, Any]) -> None:
+    import pkcs11
+
+    from handclasp.hsm.token import key_facts, load_module, session, token_facts, tokens
+
+    library = load_module(Path(request["module"]))
+    for token in tokens(library):
+        told = token_facts(token)
+        try:
+            with session(token, _pin(request)) as opened:
+                kinds = pkcs11.ObjectClass
+                private = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PRIVATE_KEY}))
+                public = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PUBLIC_KEY}))
+                told["keys"] = [key_facts(opened, one) for one in private]
+                told["public_keys"] = len(public)
+        except FindingsError as refusal:
+            _tell_findings(refusal.findings)
+        _tell(token=told)
+
+
+def _generate(request: dict[str, Any]) -> None:
+    from handclasp.hsm.generate import generate_key
+    from handclasp.hsm.token import find_token, load_module, pin_warnings, session
+
+    uri, module = _uri(request), Path(request["module"])
+    token = find_token(load_module(module), uri, module=module)
+    _tell_findings(pin_warnings(token))
+    with session(token, _pin(request), write=True) as opened:
+        made, named = generate_key(opened, uri, request["kind"])
+        _tell(uri=str(named), public=_pem(made))
+
+
+def _prove(request: dict[str, Any]) -> None:
+    """Step by step, each told as soon as it is done: a module that crashes shows where."""
+    from handclasp.hsm.token import find_key, find_token, load_module, pin_warnings, session
+
+    uri, module = _uri(request), Path(request["module"])
+    _tell(step="module", doing=f"loading {module}")
+    library = load_module(module)
+    version = ".".join(str(part) for part in library.library_version)
+    _tell(step="module", done=f"{library.manufacturer_id.strip()}, version {version}")
+    token = find_token(library, uri, module=module)
+    _tell(step="token", done=f"'{token.label}'")
+    _tell_findings(pin_warnings(token, last_try=bool(request.get("last_try"))))
+    pin = _pin(request)
+    _tell(step="pin", doing="logging in")
+    with session(token, pin) as opened:
+        _tell(step="pin", done="accepted" if pin else "none was given")
+        key = find_key(opened, uri, logged_in=pin is not None)
+        _tell_findings(key.warnings)
+        _tell(step="key", done=str(uri), public=_pem(key))
+        _tell(step="signature", doing="signing")
+        _sign(key)
+        _tell(step="signature", done="it signs, and the signature verifies")
+    if request.get("fork"):
+        _tell(step="worker", doing="signing in a forked process")
+        _in_a_child(library, uri, module, pin, request.get("account"))
+        who = f" as {request['account']['name']}" if request.get("account") else ""
+        _tell(step="worker", done=f"a forked process signs{who}")
+
+
+def _sign(key: TokenKey) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+    from handclasp.hsm.signing import TokenEcKey, signing_key
+    from handclasp.hsm.token import refused
+
+    signer, digest = signing_key(key), hashes.SHA256()
+    try:
+        if isinstance(signer, TokenEcKey):
+            algorithm = ec.ECDSA(digest)
+            signature = signer.sign(_MESSAGE, algorithm)
+            signer.public_key().verify(signature, _MESSAGE, algorithm)
+        else:
+            scheme = padding.PKCS1v15()
+            signature = signer.sign(_MESSAGE, scheme, digest)
+            public = signer.public_key()
+            assert isinstance(public, rsa.RSAPublicKey)
+            public.verify(signature, _MESSAGE, scheme, digest)
+    except InvalidSignature:
+        raise refused(
+            "pkcs11-signing-failed", "the signature does not verify with the token's public key"
+        ) from None
+    except Exception as error:  # noqa: BLE001  whatever the library makes of the module
+        told = f"{type(error).__name__} {error}".strip()
+        raise refused("pkcs11-signing-failed", f"the token does not sign: {told}") from None
+
+
+def _in_a_child(
+    library: Any,
+    uri: Pkcs11Uri,
+    module: Path,
+    pin: Secret[bytes] | None,
+    account: dict[str, Any] | None,
+) -> None:
+    """What an nginx worker does: forked, under its own account, it opens the module anew and signs."""
+    from handclasp.hsm.token import refused
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        os.write(writing, _as_worker(library, uri, module, pin, account)[:4096])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answers:
+        said = answers.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    if said == "ok":
+        return
+    reason = said or f"it ended by signal {os.WTERMSIG(status)}"
+    who = f"as {account['name']} " if account else ""
+    slug = "pkcs11-worker-locked-out" if account else "pkcs11-signing-failed"
+    raise refused(slug, f"a process forked from the one that opened the token {who}fails: {reason}")
+
+
+def _as_worker(
+    library: Any,
+    uri: Pkcs11Uri,
+    module: Path,
+    pin: Secret[bytes] | None,
+    account: dict[str, Any] | None,
+) -> bytes:
+    from handclasp.hsm.token import find_key, find_token, session
+
+    try:
+        if account:
+            os.setgroups([])
+            os.setgid(account["gid"])
+            os.setuid(account["uid"])
+        library.reinitialize()
+        token = find_token(library, uri, module=module)
+        with session(token, pin) as opened:
+            _sign(find_key(opened, uri, logged_in=pin is not None))
+    except FindingsError as refusal:
+        return "; ".join(one.seen for one in refusal.findings).encode()
+    except Exception as error:  # noqa: BLE001  a child must not go on as if it were its parent
+        return f"{type(error).__name__} {error}".strip().encode()
+    return b"ok"
+
+
+def _uri(request: dict[str, Any]) -> Pkcs11Uri:
+    return parse_pkcs11_uri(request["uri"])
+
+
+def _pin(request: dict[str, Any]) -> Secret[bytes] | None:
+    pin = request.get("pin")
+    return Secret(pin.encode("utf-8", "surrogateescape")) if pin is not None else None
+
+
+def _pem(key: TokenKey) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    pem = key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode("ascii")
+
+
+def _tell_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        _tell(finding=finding.as_json())
+
+
+def _tell(**answer: Any) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+_TASKS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "list": _list,
+    "generate": _generate,
+    "prove": _prove,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Links whose keys stay in a token: both roles, with the engine and with the provider."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import pwd
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handclasp.hsm.support import find_support
+from tests import pki
+from tests.integration.running import (
+    SERVER_NAME,
+    Material,
+    Running,
+    egress_spec,
+    handclasp,
+    ingress_spec,
+    write_spec,
+)
+from tests.integration.servers import Backend
+from tests.integration.softhsm import PIN, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+pytestmark = pytest.mark.integration
+
+WAYS = ("engine", "provider")
+
+
+@pytest.fixture(scope="module")
+def nginx(nginx_builds: dict[str, Path]) -> Path:
+    """The distribution's: the wheel is static."""
+    return nginx_builds["distribution"]
+
+
+@pytest.fixture(scope="module")
+def token(material: Material) -> Token:
+    """A token with `hsm-client` (EC) and `hsm-server` (RSA), which nginx's workers may use."""
+    made = Token(material.folder / "token")
+    made.certify(material.ca, "hsm-client", sans=["svc-b.internal"])
+    made.certify(material.ca, "hsm-server", kind="rsa2048", sans=[SERVER_NAME], usages=[pki.SERVER])
+    give_to_workers(made)
+    return made
+
+
+def workers(user: str = "www-data") -> dict[str, Any]:
+    return {"workers": 3, **({"user": user} if os.geteuid() == 0 else {})}
+
+
+def give_to_workers(token: Token) -> None:
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("www-data")
+        token.let_in(account.pw_uid, account.pw_gid)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The environment in which handclasp finds only the engine, or the provider."""
+    support = find_support(3)
+    library = getattr(support, request.param)
+    if library is None:
+        if request.param == "engine" and support.provider is None and os.environ.get("CI"):
+            pytest.fail("libengine-pkcs11-openssl is not installed")
+        pytest.skip(f"the PKCS#11 {request.param} of OpenSSL is not installed here")
+    if request.param == "provider":
+        return {"OPENSSL_MODULES": str(library.parent)}
+    return {"OPENSSL_MODULES": str(tmp_path)}
+
+
+def egress(material: Material, token: Token, plain: int, tls: int, **link: Any) -> dict[str, Any]:
+    spec = egress_spec(
+        material, f"127.0.0.1:{plain}", f"https://127.0.0.1:{tls}", identity="hsm-client", **link
+    )
+    spec["identities"] = {"hsm-client": token.identity("hsm-client")}
+    return {**spec, "pkcs11": token.section(), "nginx": workers()}
+
+
+def ingress(material: Material, token: Token, tls: int, backend: int) -> dict[str, Any]:
+    spec = ingress_spec(
+        material, f"127.0.0.1:{tls}", f"http://127.0.0.1:{backend}", identity="hsm-server"
+    )
+    spec["identities"] = {"hsm-server": token.identity("hsm-server")}
+    return {**spec, "pkcs11": token.section(), "nginx": workers()}
+
+
+def ask(port: int) -> int:
+    with urllib.request.urlopen(f"http://localhost:{port}/", timeout=10) as answer:
+        answer.read()
+        return int(answer.status)
+
+
+def test_both_roles_carry_load_with_keys_in_a_token(
+    material: Material,
+    token: Token,
+    way: dict[str, str],
+    nginx: Path,
+    free_port: Callable[[], int],
+) -> None:
+    plain, tls = free_port(), free_port()
+    with Backend() as backend:
+        a_spec = ingress(material, token, tls, backend.port)
+        # A pool of one, used once: each request is a handshake of both keys.
+        b_spec = egress(material, token, plain, tls, pool={"size": 1, "requests": 1})
+        with (
+            Running(write_spec(material.folder, f"a-{tls}", a_spec), nginx, env=way) as a,
+            Running(write_spec(material.folder, f"b-{tls}", b_spec), nginx, env=way) as b,
+        ):
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                answers = list(pool.map(ask, [plain] * 240))
+            assert answers == [200] * 240
+            for running in (a, b):
+                _no_pin_anywhere(running)
+                assert "pkcs11" not in running.error_log.lower().replace("openssl.cnf", "")
+            assert a.error_log.count("SSL_do_handshake() failed") == 0
+            a.reload()
+            a.wait_for("nothing changed")
+            assert ask(plain) == 200
+        assert a.process.returncode == b.process.returncode == 0
+
+
+def _no_pin_anywhere(running: Running) -> None:
+    """Not in arguments, environments, logs or files, but the ones made for it."""
+    master = running.master_pid
+    assert master is not None
+    for process in (Path("/proc") / str(master), Path("/proc") / str(running.process.pid)):
+        for name in ("cmdline", "environ"):
+            assert PIN.encode() not in (process / name).read_bytes()
+    holding = {
+        path.relative_to(running.state).parts[-1]
+        for path in running.state.rglob("*")
+        if path.is_file() and PIN.encode() in path.read_bytes()
+    }
+    assert {name.partition("-")[0] for name in holding} == {"pin"}
+    for path in running.state.rglob("pin-*"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert PIN not in running.text
+
+
+def test_a_token_that_was_away_serves_again_after_nginx_is_restarted(
+    material: Material,
+    token: Token,
+    way: dict[str, str],
+    nginx: Path,
+    free_port: Callable[[], int],
+) -> None:
+    plain, tls = free_port(), free_port()
+    away = token.tokens.with_name("away")
+    with Backend() as backend:
+        spec = ingress(material, token, tls, backend.port)
+        with Running(write_spec(material.folder, f"out-{tls}", spec), nginx, env=way) as running:
+            before = running.master_pid
+            assert _handshake(tls)
+            token.tokens.rename(away)
+            try:
+                assert not _handshake(tls)
+                running.wait_for("the token does not work", within=10)
+                outage = running.status()["tokens"]
+                assert outage["outage"]
+                assert outage["restarts"] == 0
+            finally:
+                away.rename(token.tokens)
+            running.wait_for("nginx restarted", within=15)
+            assert _handshake(tls)
+            assert running.master_pid != before
+            told = running.status()
+            assert told["ready"]
+            assert (told["tokens"]["outage"], told["tokens"]["restarts"]) == (None, 1)
+
+
+def _handshake(port: int) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=SERVER_NAME),
+        ):
+            return True
+    except OSError:
+        return False
