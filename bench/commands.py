@@ -8,11 +8,14 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.issuing import issued_per_minute
 from bench.model import CommandCell
 from bench.rendered import specification
+from handclasp.ca.development import Use, Validity, issue, make_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 _HANDCLASP = (sys.executable, "-m", "handclasp")
 _FIRST_PORT = 20000
 _REST_SECONDS = 4.0
+_SHOWN = 10_000
+_ISSUED = 1000
 
 
 def many_links(one: dict[str, Any], count: int) -> dict[str, Any]:
@@ -58,7 +63,29 @@ def time_commands(
         # check may have findings about the certificates of the benchmark, and says so with 1.
         cells.append(_timed(name, arguments, repeats, fine=(0, 1) if verb == "check" else (0,)))
     cells += _agents(folder, one, binary, repeats)
+    cells += [_shown(folder), _issued(folder)]
     return tuple(cells)
+
+
+def _shown(folder: Path) -> CommandCell:
+    """`cert show` over ten thousand files: five different certificates, each two thousand times."""
+    many = folder / "many"
+    many.mkdir()
+    validity = Validity.starting(datetime.now(UTC), timedelta(days=30))
+    root = make_root("benchmark", validity)
+    for number in range(5):
+        leaf = issue(root, f"leaf-{number}", Use.BOTH, validity, names=[f"leaf-{number}.test"])
+        pem = leaf.certificate_pem()
+        for copied in range(number, _SHOWN, 5):
+            (many / f"{copied}.pem").write_bytes(pem)
+    arguments = ["cert", "show", "--recursive", str(many)]
+    return _timed("handclasp cert show, 10000 files", arguments, 1, fine=(0,))
+
+
+def _issued(folder: Path) -> CommandCell:
+    """A thousand leaf certificates, their keys given, each a transaction and a file of its own."""
+    per_minute = issued_per_minute(folder / "ca", _ISSUED)
+    return CommandCell("private CA, 1000 leaf certificates", (60 * _ISSUED / per_minute,))
 
 
 def _agents(

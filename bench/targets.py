@@ -138,6 +138,8 @@ TARGETS: tuple[Target, ...] = (
     Seconds("handclasp check, 50 links", 1.0),
     Seconds("handclasp render, 1000 links", 1.0),
     Seconds("handclasp run to proven ready, 10 links", 1.5),
+    Seconds("handclasp cert show, 10000 files", 10.0),
+    Seconds("private CA, 1000 leaf certificates", 60.0),
     Seconds("agent at rest, 50 links: memory", 70, "MiB"),
     Seconds("agent at rest, 50 links: processor", 0.5, "%"),
 )

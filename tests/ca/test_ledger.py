@@ -234,6 +234,30 @@ def test_a_damaged_ledger_is_told_as_such(ca: Path, tmp_path: Path) -> None:
         directory.ledger.records()
 
 
+def _read_all(ca: Path) -> None:
+    with Directory(ca) as directory:
+        directory.ledger.records()
+        directory.ledger.last_list(ROOT)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE certificates SET certificate = x'3000'",
+        "UPDATE certificates SET serial = 'no serial' WHERE name = 'root'",
+        "UPDATE certificates SET reason = 'whim', revoked_at = 0",
+        "UPDATE authorities SET certificate = x'3000'",
+        "UPDATE lists SET list = x'3000'",
+    ],
+)
+def test_a_damaged_row_is_told_as_such(ca: Path, damage: str) -> None:
+    lists(ca)
+    with contextlib.closing(sqlite3.connect(ca / LEDGER, isolation_level=None)) as database:
+        database.execute(damage)
+    with pytest.raises(UsageError, match="damaged"):
+        _read_all(ca)
+
+
 def test_a_ledger_held_by_somebody_else_is_waited_for_and_then_told(
     ca: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +284,16 @@ def test_what_is_revoked_is_listed_until_it_was_listed_once_after_its_end(
             assert entry.extensions.get_extension_for_class(x509.CRLReason).value == x509.CRLReason(
                 x509.ReasonFlags.key_compromise
             )
+
+
+def test_no_entry_is_younger_than_its_list(ca: Path, tmp_path: Path) -> None:
+    """zlint's e_crl_revocation_time_after_this_update: lists begin before they are made."""
+    leaf = issued(ca, "a.example", tmp_path)
+    with Directory(ca) as directory:
+        directory.ledger.revoke(leaf.serial_number, at=NOW, reason=Reason.SUPERSEDED)
+    crl = x509.load_pem_x509_crl(lists(ca).read_bytes())
+    (entry,) = crl
+    assert entry.revocation_date_utc == crl.last_update_utc == NOW - timedelta(minutes=5)
 
 
 def test_an_unspecified_reason_is_left_out(ca: Path, tmp_path: Path) -> None:

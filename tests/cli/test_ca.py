@@ -175,7 +175,9 @@ def test_a_ca_is_never_written_over(run: Callable[..., Said], there: str) -> Non
         (("--constrain-root",), "something to constrain"),
         (("--crl-url", "nowhere"), "not a URI"),
         (("--key", "rsa1024"), "rsa1024"),
-        (("--name", "x" * 50), "1 to 44"),
+        (("--name", "x" * 45), "1 to 44"),
+        (("--name", " "), "1 to 44"),
+        (("--name", "X "), "1 to 44"),
     ],
 )
 def test_what_makes_no_ca_is_refused_in_a_sentence(
@@ -226,6 +228,7 @@ def test_every_kind_of_name_gets_into_the_certificate(ca: Callable[..., Said]) -
     ("arguments", "said"),
     [
         (("Service B",), "no DNS name"),
+        ((" a.example.internal",), "begins or ends blank"),
         (("a_b.example.internal",), "no DNS name"),
         (("a.example.internal", "--ip", "300.1.1.1"), "not an IP address"),
         (("a.example.internal", "--dns", "*.internal"), "two labels"),
@@ -280,7 +283,7 @@ def test_a_leaf_is_not_taken_for_its_ca(ca: Callable[..., Said]) -> None:
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     _request("r.csr", key=key)
     code, _, err = ca("issue", "a.example.internal", *CA, "--csr", "r.csr")
-    assert (code, "[ca-used-as-client-identity]" in err) == (1, True)
+    assert (code, "[csr-key-unsuitable]" in err) == (1, True)
     assert len(_listed(ca)) == 2
 
 
@@ -417,6 +420,43 @@ def test_renewal_keeps_key_names_use_and_span(ca: Callable[..., Said]) -> None:
     assert rows[-1]["renews"] == f"{old.serial_number:x}"
     spans = [one.not_valid_after_utc - one.not_valid_before_utc for one in (old, new)]
     assert spans[0] == spans[1]
+
+
+def test_renewal_is_shortened_to_the_issuers_end_and_says_so(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("init", "--name", "X", *CA, "--lifetime", "30d")[0] == 0
+    assert run("issue", "a.example.internal", *CA, "--lifetime", "20d")[0] == 0
+    code, _, err = run("renew", "a.example.internal", *CA, "--force")
+    assert (code, "note: " in err) == (0, False)
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=15)
+    monkeypatch.setattr("handclasp.agent.clock.SystemClock.now", lambda _: later)
+    code, _, err = run("renew", "a.example.internal", *CA, "--force")
+    assert (code, "ends with the issuing CA" in err) == (0, True)
+    end = _leaf("ca/issuing.pem").not_valid_after_utc
+    assert _leaf("a.example.internal.pem").not_valid_after_utc == end
+    code, _, err = run("renew", "a.example.internal", *CA, "--force", "--lifetime", "20d")
+    assert (code, "[lifetime-beyond-issuer]" in err) == (1, True)
+
+
+def test_a_password_is_asked_for_where_somebody_can_answer(
+    ca: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from handclasp.certs.secret import Secret
+
+    asked = []
+
+    def answer(prompt: str, **_: object) -> Secret[bytes]:
+        asked.append(prompt)
+        return Secret(b"secret")
+
+    monkeypatch.setattr("handclasp.cli.ca.options.asked_secret", answer)
+    assert ca("issue", "a.example.internal", "--directory", "ca")[0] == 0
+    assert ca("crl", "--directory", "ca")[0] == 0
+    assert len(asked) == 3
+    monkeypatch.setattr("handclasp.cli.ca.init.asked_secret", answer)
+    assert ca("init", "--name", "X", "--directory", "other")[0] == 0
+    load_pem_private_key(Path("other/root.key").read_bytes(), b"secret")
 
 
 @pytest.mark.parametrize("kind", ["p384", "rsa2048", "ed25519"])

@@ -212,6 +212,16 @@ def test_a_server_is_asked_for_its_names(tmp_path: Path) -> None:
     assert "san-missing" in errors(checked(tmp_path, "n.pem", "n.key"))
 
 
+def test_a_ca_certificate_is_no_identity_of_either_side(tmp_path: Path) -> None:
+    for is_ca, client, server in ((True, True, True), (False, False, False)):
+        pair = pki.leaf(MIDDLE, "x", sans=["dns:x"], usages=None, is_ca=is_ca)
+        written(tmp_path, x_pem=pair.chain_pem, x_key=pair.key_pem)
+        told = slugs(checked(tmp_path, "x.pem", "x.key", "--for", "client"))
+        assert ("ca-used-as-client-identity" in told) is client
+        told = slugs(checked(tmp_path, "x.pem", "x.key", "--for", "server"))
+        assert ("ca-used-as-server-identity" in told) is server
+
+
 def test_a_spiffe_id_is_compared_whole(tmp_path: Path) -> None:
     pair = pki.leaf(MIDDLE, "b", sans=["uri:spiffe://example.org/b"])
     written(tmp_path, b_pem=pair.chain_pem, b_key=pair.key_pem)

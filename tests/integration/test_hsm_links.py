@@ -8,8 +8,6 @@ import os
 import pwd
 import socket
 import ssl
-import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +29,7 @@ from tests.integration.servers import Backend
 from tests.integration.softhsm import PIN, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 pytestmark = pytest.mark.integration
 
@@ -154,7 +152,7 @@ def test_a_token_that_was_away_serves_again_after_nginx_is_restarted(
     nginx: Path,
     free_port: Callable[[], int],
 ) -> None:
-    plain, tls = free_port(), free_port()
+    tls = free_port()
     away = token.tokens.with_name("away")
     with Backend() as backend:
         spec = ingress(material, token, tls, backend.port)
@@ -163,15 +161,16 @@ def test_a_token_that_was_away_serves_again_after_nginx_is_restarted(
             assert _handshake(tls)
             token.tokens.rename(away)
             try:
-                assert not _handshake(tls)
-                running.wait_for("the token does not work", within=10)
+                assert not all(_handshake(tls) for _ in range(40))
+                running.wait_for("a key in a token does not work", within=10)
+                running.wait_for("cannot be loaded: GeneralError", within=10)
                 outage = running.status()["tokens"]
-                assert outage["outage"]
+                assert "GeneralError" in outage["outage"]
                 assert outage["restarts"] == 0
             finally:
                 away.rename(token.tokens)
             running.wait_for("nginx restarted", within=15)
-            assert _handshake(tls)
+            assert all(_handshake(tls) for _ in range(20))
             assert running.master_pid != before
             told = running.status()
             assert told["ready"]
@@ -189,3 +188,92 @@ def _handshake(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def _checked(
+    material: Material, spec: Mapping[str, Any], nginx: Path, name: str
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """`handclasp check`: its exit code, and what is not info by slug."""
+    path = write_spec(material.folder, name, spec)
+    done = handclasp(
+        *("check", "-c", path, "--nginx", nginx, "--state-dir", path.with_suffix(".state")),
+        *("--format", "json"),
+        cwd=material.folder,
+    )
+    assert PIN not in done.stdout + done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    return done.returncode, {one["slug"]: one for one in findings if one["severity"] == "error"}
+
+
+def test_check_accepts_a_spec_whose_key_is_in_a_token(
+    material: Material, token: Token, nginx: Path
+) -> None:
+    assert _checked(material, egress(material, token, 8080, 8443), nginx, "fine") == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "slug", "told"),
+    [
+        ("absent", {"key": "pkcs11:token=other;object=hsm-client"}, "pkcs11-token-absent", "prod"),
+        (
+            "missing",
+            {"key": "pkcs11:token=prod;object=no"},
+            "pkcs11-object-not-found",
+            "hsm-client",
+        ),
+        ("swapped", {"certificate": "hsm-server.pem"}, "key-cert-mismatch", "object=hsm-client"),
+        ("no-pin", {"pin": {"file": "nowhere"}}, "secret-unreadable", "nowhere"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_key_in_a_token(
+    material: Material,
+    token: Token,
+    nginx: Path,
+    name: str,
+    change: dict[str, Any],
+    slug: str,
+    told: str,
+) -> None:
+    spec = egress(material, token, 8080, 8443)
+    spec["identities"]["hsm-client"].update(change)
+    code, errors = _checked(material, spec, nginx, name)
+    assert (code, slug in errors) == (1, True), errors
+    assert told in errors[slug]["seen"]
+    assert errors[slug]["where"]["line"] or slug == "key-cert-mismatch"
+
+
+def test_a_wrong_pin_is_tried_once_for_all_keys_of_a_token(
+    material: Material, token: Token, nginx: Path
+) -> None:
+    wrong = material.folder / "wrong-pin"
+    wrong.touch(mode=0o600)
+    wrong.write_text("00000000\n")
+    spec = egress(material, token, 8080, 8443)
+    for name in ("hsm-client", "hsm-server"):
+        spec["identities"][name] = token.identity(name, pin={"file": str(wrong)})
+    code, errors = _checked(material, spec, nginx, "wrong-pin")
+    assert code == 1
+    assert "refuses the PIN" in errors["pin-wrong"]["seen"]
+    # A right one clears the count: the tests after this one find the token as it was.
+    assert _checked(material, egress(material, token, 8080, 8443), nginx, "fine-again")[0] == 0
+
+
+def test_the_wheel_is_refused_with_the_reason(
+    material: Material, token: Token, nginx_builds: dict[str, Path]
+) -> None:
+    spec = egress(material, token, 8080, 8443)
+    code, errors = _checked(material, spec, nginx_builds["wheel"], "wheel")
+    assert code == 1
+    assert "linked statically" in errors["pkcs11-not-with-this-nginx"]["seen"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="workers have an account of their own under root only"
+)
+def test_workers_that_may_not_use_the_token_are_found_before_nginx_starts(
+    material: Material, token: Token, nginx: Path
+) -> None:
+    spec = {**egress(material, token, 8080, 8443), "nginx": workers("nobody")}
+    code, errors = _checked(material, spec, nginx, "locked-out")
+    assert code == 1
+    assert "nobody" in errors["pkcs11-worker-locked-out"]["seen"]

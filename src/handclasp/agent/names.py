@@ -82,7 +82,7 @@ async def readdressed(prepared: Prepared, resolver: Resolver) -> Prepared:
         machine,
         addresses,
         prepared.read_at,
-        prepared.tokens.support,
+        prepared.tokens.leading,
         prepared.tokens.module,
     )
     result = make_plan(inputs)

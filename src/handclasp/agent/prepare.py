@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ class Prepared:
     addresses: Mapping[str, tuple[str, ...]]
     plan: Plan | None
     read_at: datetime
-    tokens: TokensSeen = TokensSeen()
+    tokens: TokensSeen = field(default_factory=TokensSeen)
     checked: tuple[Finding, ...] = ()  # those of the findings that concern the spec alone
     findings: tuple[Finding, ...] = ()
 
@@ -93,9 +93,7 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         findings += material.findings()
     else:
         result = make_plan(
-            Inputs(
-                loaded, material, facts, machine, addresses, now, tokens.support, tokens.module
-            )
+            Inputs(loaded, material, facts, machine, addresses, now, tokens.leading, tokens.module)
         )
         findings += result.findings
         plan = result.plan

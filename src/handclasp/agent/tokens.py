@@ -13,8 +13,8 @@ from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.findings import Finding, found
 from handclasp.hsm.isolated import Account, Answer, ask
 from handclasp.hsm.modules import find_module
-from handclasp.hsm.support import Support, find_support
 from handclasp.keys.secret import SecretSource
+from handclasp.nginx.token_keys import leading_for
 from handclasp.spec.pkcs11_uri import Pkcs11Uri
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from handclasp.agent.machine import WorkerAccount
     from handclasp.certs.secret import Secret
+    from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.facts import Facts
     from handclasp.spec.load import LoadedSpec
     from handclasp.spec.model import Spec
@@ -41,18 +42,16 @@ class KeySeen:
 
 @dataclass(frozen=True, slots=True)
 class TokensSeen:
-    """The module, what OpenSSL can use it with, and the keys by identity; empty without keys in tokens."""
+    """The module, the way nginx goes to it, and the keys by identity; empty without keys in tokens."""
 
-    support: Support | None = None
+    leading: Leading | None = None
     module: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, KeySeen] = field(default_factory=dict)
     account: Account | None = None
 
 
-def look_at_tokens(
-    loaded: LoadedSpec, facts: Facts, account: WorkerAccount | None
-) -> TokensSeen:
+def look_at_tokens(loaded: LoadedSpec, facts: Facts, account: WorkerAccount | None) -> TokensSeen:
     """Opens every token once, in a process of its own, and signs with each key as nginx's workers will."""
     spec = loaded.spec
     named = {
@@ -62,18 +61,22 @@ def look_at_tokens(
     }
     if not named:
         return TokensSeen()
-    support = find_support(facts.tls_library.number[0])
+    leading, problem = leading_for(facts)
     pins = {name: _pin(spec, name) for name in named}
-    module, problem = _module(spec, named)
+    module = None
+    if leading is not None:
+        module, problem = _module(spec, named)
     if module is None:
+        # The token is not opened for an nginx that could not use it: tries of a PIN are counted.
         keys = {
             name: KeySeen(
-                TokenKey(uri=uri, pin=pins[name][0]), _placed(loaded, name, (*pins[name][1], *problem))
+                TokenKey(uri=uri, pin=pins[name][0]),
+                _placed(loaded, name, (*pins[name][1], *problem)),
             )
             for name, uri in named.items()
         }
-        return TokensSeen(support, keys=keys)
-    seen = TokensSeen(support, module, dict(spec.pkcs11.environment), {}, _worker(account))
+        return TokensSeen(leading, keys=keys)
+    seen = TokensSeen(leading, module, dict(spec.pkcs11.environment), {}, _worker(account))
     keys, refused = {}, dict[str, tuple[Finding, ...]]()
     for name, uri in named.items():
         pin, missing = pins[name]
@@ -86,7 +89,7 @@ def look_at_tokens(
             refused[uri.token_uri] = answer.findings
         placed = _placed(loaded, name, answer.findings)
         keys[name] = KeySeen(TokenKey(uri=uri, pin=pin, public=answer.public), placed)
-    return TokensSeen(support, module, seen.environment, keys, seen.account)
+    return TokensSeen(leading, module, seen.environment, keys, seen.account)
 
 
 def look(seen: TokensSeen, key: TokenKey) -> Answer:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         CertificatePublicKeyTypes,
     )
 
+_LONGEST_NAME = LONGEST_COMMON_NAME - 20
+"""Of the organisation: " Issuing CA " and a mark follow it in the common name."""
 ROOT_LIFETIME = timedelta(days=3650)
 ISSUING_LIFETIME = timedelta(days=3 * 365)
 
@@ -43,12 +45,9 @@ class Wishes:
     crl_base: str | None = None
 
     def __post_init__(self) -> None:
-        if (
-            not self.organisation.isprintable()
-            or not self.organisation.strip()
-            or len(self.organisation) > LONGEST_COMMON_NAME - 20
-        ):
-            raise ValueError("the name of a CA has 1 to 44 printable characters")
+        name = self.organisation
+        if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= _LONGEST_NAME:
+            raise ValueError(f"the name of a CA has 1 to {_LONGEST_NAME} printable characters")
         if self.lifetime > self.root_lifetime:
             raise ValueError("the issuing CA would outlive the root: make --lifetime shorter")
 

@@ -43,13 +43,14 @@ _OTHER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A leaf that is asked for. Without `lifetime` it gets the default, shortened to the issuer's."""
+    """A leaf that is asked for. Without `lifetime` it gets the usual one, shortened to the issuer's."""
 
     name: str
     public_key: CertificatePublicKeyTypes
     names: tuple[x509.GeneralName, ...]
     use: Use = Use.CLIENT
     lifetime: timedelta | None = None
+    usual: timedelta = DEFAULT_LIFETIME
     renews: int | None = None
 
 
@@ -104,7 +105,7 @@ def draw_up(directory: Directory, order: Order, now: datetime) -> Drawn:
         for name in forbidden_by(directory.authority(role).certificate, order.names, subject)
     ]
     findings += _confusions(directory, order, subject, where)
-    wanted = Validity.starting(now, order.lifetime or DEFAULT_LIFETIME)
+    wanted = Validity.starting(now, order.lifetime or order.usual)
     validity = wanted.within(issuer)
     if validity.end < wanted.end:
         end = facts.date(issuer.not_valid_after_utc)
@@ -112,7 +113,7 @@ def draw_up(directory: Directory, order: Order, now: datetime) -> Drawn:
             seen = f"{order.name} would end on {facts.date(wanted.end)}, and the issuing CA ends on {end}"
             findings.append(found("lifetime-beyond-issuer", seen, where=where))
         notes.append(
-            f"{order.name} ends with the issuing CA, on {end}, not after the usual 90 days"
+            f"{order.name} ends with the issuing CA, on {end}: the usual lifetime is longer"
         )
     if findings:
         raise FindingsError(dict.fromkeys(findings), exit_code=ExitCode.FINDINGS)
@@ -136,7 +137,7 @@ def _confusions(
         certificate = directory.authority(role).certificate
         if spki(order.public_key) == spki(certificate.public_key()):
             seen = f"the key of {order.name} is that of the {role} CA"
-            findings.append(found("ca-used-as-client-identity", seen, where=where))
+            findings.append(found("csr-key-unsuitable", seen, where=where))
         if subject == certificate.subject:
             seen = f"the subject would be that of the {role} CA"
             fix = "Give the leaf another NAME."

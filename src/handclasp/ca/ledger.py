@@ -99,7 +99,7 @@ class Ledger:
         """Raises UsageError when it is no ledger or of a newer version, EnvironmentFault when it cannot
         be read."""
         self.path = path
-        with self._told():
+        with _told(self.path):
             # rw: never made anew; where it may not be written SQLite opens it for reading.
             address = f"{path.absolute().as_uri()}?mode=rw"
             self._database = sqlite3.connect(
@@ -129,8 +129,10 @@ class Ledger:
         cls, path: Path, settings: Mapping[str, str], authorities: Mapping[str, AuthorityRecord]
     ) -> None:
         """A new ledger that knows its CAs; `path` is an empty file."""
-        database = sqlite3.connect(path, isolation_level=None)
-        with contextlib.closing(database):
+        with (
+            _told(path),
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database,
+        ):
             database.execute("PRAGMA synchronous = EXTRA")
             database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             database.executemany("INSERT INTO settings VALUES (?, ?)", settings.items())
@@ -153,11 +155,11 @@ class Ledger:
         if self._database.in_transaction:
             yield
             return
-        with self._told():
+        with _told(self.path):
             self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
-            with self._told():
+            with _told(self.path):
                 self._database.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -174,7 +176,9 @@ class Ledger:
         row = self._row("SELECT certificate, key FROM authorities WHERE role = ?", role)
         if row is None:
             raise UsageError(f"{self.path} knows no {role} CA", hint="Its making was not finished.")
-        return AuthorityRecord(certificate=x509.load_der_x509_certificate(row[0]), key=str(row[1]))
+        with _told(self.path):
+            certificate = x509.load_der_x509_certificate(row[0])
+        return AuthorityRecord(certificate=certificate, key=str(row[1]))
 
     def record(self, records: Sequence[NewRecord]) -> None:
         """Records certificates; only then may anybody see them. Raises InternalFault for a serial that
@@ -190,7 +194,7 @@ class Ledger:
             )
             for one in records
         ]
-        with self.turn(), self._told():
+        with self.turn(), _told(self.path):
             try:
                 self._database.executemany(
                     "INSERT INTO certificates (serial, authority, name, not_after, certificate,"
@@ -215,7 +219,7 @@ class Ledger:
 
     def revoke(self, serial: int, *, at: datetime, reason: Reason) -> None:
         """Marks a certificate as revoked."""
-        with self.turn(), self._told():
+        with self.turn(), _told(self.path):
             self._database.execute(
                 "UPDATE certificates SET revoked_at = ?, reason = ? WHERE serial = ?",
                 (int(at.timestamp()), reason.value, _hexadecimal(serial)),
@@ -224,19 +228,15 @@ class Ledger:
     def revoked(self, authority: str, *, ending_after: datetime) -> list[Revoked]:
         """What a CA's next list names: revoked, and not expired at `ending_after`."""
         rows = self._rows(
-            "SELECT serial, revoked_at, reason, not_after FROM certificates WHERE authority = ?"
+            "SELECT serial, revoked_at, reason FROM certificates WHERE authority = ?"
             " AND revoked_at IS NOT NULL AND not_after >= ? ORDER BY number",
             (authority, int(ending_after.timestamp())),
         )
-        return [
-            Revoked(
-                serial=int(row[0], 16),
-                at=_moment(row[1]),
-                reason=Reason(row[2]),
-                not_after=_moment(row[3]),
-            )
-            for row in rows
-        ]
+        with _told(self.path):
+            return [
+                Revoked(serial=int(row[0], 16), at=_moment(row[1]), reason=Reason(row[2]))
+                for row in rows
+            ]
 
     def last_list(self, authority: str) -> tuple[int, x509.CertificateRevocationList] | None:
         """Number and value of a CA's newest revocation list."""
@@ -244,11 +244,12 @@ class Ledger:
             "SELECT number, list FROM lists WHERE authority = ? ORDER BY number DESC LIMIT 1",
             authority,
         )
-        return None if row is None else (int(row[0]), x509.load_der_x509_crl(row[1]))
+        with _told(self.path):
+            return None if row is None else (int(row[0]), x509.load_der_x509_crl(row[1]))
 
     def keep_list(self, authority: str, number: int, made: x509.CertificateRevocationList) -> None:
         """Takes a new list into the ledger, in the place of those before."""
-        with self.turn(), self._told():
+        with self.turn(), _told(self.path):
             data = made.public_bytes(Encoding.DER)
             try:
                 self._database.execute(
@@ -265,18 +266,8 @@ class Ledger:
             " ".join(("SELECT", _COLUMNS, "FROM certificates", where, "ORDER BY number")),
             arguments,
         )
-        return [
-            Record(
-                serial=int(row[0], 16),
-                name=str(row[1]),
-                authority=str(row[2]),
-                certificate=x509.load_der_x509_certificate(row[3]),
-                renews=int(row[4], 16) if row[4] else None,
-                revoked_at=None if row[5] is None else _moment(row[5]),
-                reason=None if row[6] is None else Reason(row[6]),
-            )
-            for row in rows
-        ]
+        with _told(self.path):
+            return [_record(row) for row in rows]
 
     def _number(self, statement: str) -> int:
         return int(self._database.execute(statement).fetchone()[0])
@@ -286,27 +277,41 @@ class Ledger:
         return rows[0] if rows else None
 
     def _rows(self, statement: str, arguments: tuple[str | int, ...]) -> list[sqlite3.Row]:
-        with self._told():
+        with _told(self.path):
             return self._database.execute(statement, arguments).fetchall()
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """What SQLite says, as an error for the user."""
-        try:
-            yield
-        except sqlite3.OperationalError as problem:
-            raise EnvironmentFault(
-                f"the ledger {self.path} cannot be used: {problem}",
-                hint="The directory and the files in it must be this user's to write, on a disk with"
-                " space left.",
-            ) from None
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.DatabaseError as problem:
-            raise UsageError(
-                f"{self.path} is not a ledger, or damaged: {problem}",
-                hint="Put the last good copy of the whole directory in its place.",
-            ) from None
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite says, and what a damaged row makes of its value, as an error for the user."""
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        raise EnvironmentFault(
+            f"the ledger {path} cannot be used: {problem}",
+            hint="The directory and the files in it must be this user's to write, on a disk with"
+            " space left.",
+        ) from None
+    except sqlite3.IntegrityError:
+        raise
+    except (sqlite3.DatabaseError, ValueError) as problem:
+        raise UsageError(
+            f"{path} is not a ledger, or damaged: {problem}",
+            hint="Put the last good copy of the whole directory in its place.",
+        ) from None
+
+
+def _record(row: sqlite3.Row) -> Record:
+    """From the columns of _COLUMNS."""
+    return Record(
+        serial=int(row[0], 16),
+        name=str(row[1]),
+        authority=str(row[2]),
+        certificate=x509.load_der_x509_certificate(row[3]),
+        renews=int(row[4], 16) if row[4] else None,
+        revoked_at=None if row[5] is None else _moment(row[5]),
+        reason=None if row[6] is None else Reason(row[6]),
+    )
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -100,8 +100,10 @@ def leaf_names(
     the only URI (X.509-SVID section 2).
     """
     others = [*given, *requested]
-    if not name.isprintable():
-        raise ValueError(f"{shown(name)} holds characters that cannot be printed")
+    if not name.isprintable() or name != name.strip():
+        raise ValueError(
+            f"{shown(name)} holds characters that cannot be printed, or begins or ends blank"
+        )
     try:
         own = [guessed_name(name)]
     except ValueError:

@@ -39,7 +39,6 @@ class Revoked:
     serial: int
     at: datetime
     reason: Reason
-    not_after: datetime
 
 
 def revocation_list(
@@ -50,22 +49,24 @@ def revocation_list(
     now: datetime,
     next_update: timedelta,
 ) -> x509.CertificateRevocationList:
-    """The list of one CA. Like certificates it begins a little before `now`."""
+    """The list of one CA. Like certificates it begins a little before `now`; what was revoked since that
+    begin is dated to it, for no entry may be younger than its list (section 5.1.2.4)."""
+    begin = now - BACKDATED
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(signer.certificate.subject)
-        .last_update(now - BACKDATED)
+        .last_update(begin)
         .next_update(now + next_update)
         .add_extension(key_identifier(signer.certificate), critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
     )
     for one in revoked:
-        builder = builder.add_revoked_certificate(_entry(one))
+        builder = builder.add_revoked_certificate(_entry(one, min(one.at, begin)))
     return builder.sign(signer.key, digest_for(signer.key))
 
 
-def _entry(one: Revoked) -> x509.RevokedCertificate:
-    builder = x509.RevokedCertificateBuilder().serial_number(one.serial).revocation_date(one.at)
+def _entry(one: Revoked, at: datetime) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder().serial_number(one.serial).revocation_date(at)
     if one.reason is not Reason.UNSPECIFIED:  # to be left out, says section 5.3.1
         reason = x509.CRLReason(x509.ReasonFlags(one.reason.value))
         builder = builder.add_extension(reason, critical=False)

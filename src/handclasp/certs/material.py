@@ -40,8 +40,9 @@ class IdentityMaterial:
     """A certificate with its chain and key: what proves who we are.
 
     `leaf` is None when no certificate could be read and `key` is None when no key could; then
-    `findings` says why with an error. A key in a token is `token`, and `key` is None.
-    `chain` holds the intermediates, nearest issuer first, the root left out. `key_mode` is the file mode of the key's file (permission bits).
+    `findings` says why with an error. A key in a token is `token`, and `key` is None. `chain` holds
+    the intermediates, nearest issuer first, the root left out. `key_mode` is the file mode of the
+    key's file (permission bits).
     """
 
     name: str

@@ -96,6 +96,15 @@ def check_names_written(leaf: x509.Certificate, *, role: Role, where: Where) -> 
     return findings
 
 
+def check_not_a_ca(leaf: x509.Certificate, *, role: Role, where: Where) -> list[Finding]:
+    """A CA certificate as a server's own; that of a client is looked at by check_identity."""
+    constraints = facts.basic_constraints(leaf)
+    if role is not Role.SERVER or constraints is None or not constraints.ca:
+        return []
+    seen = f"the server certificate {facts.label(leaf)} is a CA certificate (CA:TRUE)"
+    return [found("ca-used-as-server-identity", seen, where=where)]
+
+
 def check_clocks(leaf: x509.Certificate, *, now: datetime, where: Where) -> list[Finding]:
     """A certificate that has just begun, or is about to, and clocks that may differ by as much."""
     age = now - leaf.not_valid_before_utc

@@ -17,6 +17,7 @@ from handclasp.certs.strictness import (
     check_clocks,
     check_letter,
     check_names_written,
+    check_not_a_ca,
     check_public,
 )
 from handclasp.certs.trust_checks import check_trust
@@ -157,6 +158,7 @@ def _findings(
     ]
     findings += _wanted_names(leaf, role, hosts, uris, where)
     findings += check_names_written(leaf, role=role, where=where)
+    findings += check_not_a_ca(leaf, role=role, where=where)
     findings += check_clocks(leaf, now=now, where=where)
     findings += check_both_roles(leaf, where=where)
     findings += check_letter((leaf, *identity.chain), where=where)

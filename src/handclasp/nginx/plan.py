@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
     from handclasp.certs.material import Material
-    from handclasp.hsm.support import Support
+    from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.facts import Facts
     from handclasp.spec.load import LoadedSpec
 
@@ -50,7 +50,9 @@ class Inputs:
     machine: Machine
     addresses: Mapping[str, tuple[str, ...]]  # host name → addresses; empty: cannot be resolved
     now: datetime
-    pkcs11_support: Support | None = None  # None: no key is in a token
+    pkcs11: Leading | None = (
+        None  # how this nginx goes to tokens; None: not at all, or no key is in one
+    )
     pkcs11_module: PurePath | None = None
 
     def may_look_up(self, identity: str) -> bool:

@@ -9,11 +9,12 @@ from handclasp.spec.policy import ACCOUNT_PATTERN, Secret, Section, Tls, TlsPoli
 from handclasp.spec.types import DnsServer, Duration, IdentityPath, KeyPath, Listen, SpecPath
 
 ARGUMENT_PATTERN = r"^[^\x00]+$"
+MODULE_VALUE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 MODULE_VARIABLE_PATTERN = r"^[A-Z][A-Z0-9_]{0,63}$"
 
 Argument = Annotated[str, Field(pattern=ARGUMENT_PATTERN)]
 ModuleVariable = Annotated[str, Field(pattern=MODULE_VARIABLE_PATTERN, title="variable")]
-ModuleValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+ModuleValue = Annotated[str, Field(pattern=MODULE_VALUE_PATTERN)]
 
 
 class Identity(Section):

@@ -41,6 +41,10 @@ _FORMS = {
     policy.VARIABLE_PATTERN: Form("the name of an environment variable"),
     policy.OPENSSL_PATTERN: Form("one name of a cipher suite or group; a list has one item each"),
     spec_model.ARGUMENT_PATTERN: Form("a word of a command line"),
+    spec_model.MODULE_VARIABLE_PATTERN: Form(
+        "the name of an environment variable in capitals", lambda text: text.upper()
+    ),
+    spec_model.MODULE_VALUE_PATTERN: Form("one line of text"),
 }
 
 

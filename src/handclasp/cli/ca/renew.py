@@ -107,7 +107,8 @@ def _parcel(directory: Directory, record: Record, given: dict[str, Any], now: da
         public_key=key.public_key() if key else old.public_key(),
         names=tuple(general_names(old)),
         use=use_of(old),
-        lifetime=given["lifetime"] or _span(record),
+        lifetime=given["lifetime"],
+        usual=_span(record),
         renews=record.serial,
     )
     drawn = draw_up(directory, order, now)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
 from handclasp.cli.cert.outputs import force_option, put
 from handclasp.cli.secrets import secret_of
 from handclasp.errors import ExitCode, UsageError
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="Example: handclasp cert bundle server.pem intermediate.cer root.pem -o fullchain.pem"
 )
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@files_argument
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Where to; default: standard output."
 )

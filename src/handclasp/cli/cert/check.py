@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
 from handclasp.cli.options import Moment, format_option
 from handclasp.cli.output import echo_findings, echo_json, sorted_findings
 from handclasp.cli.secrets import check_secret_file, secret_of
@@ -40,9 +40,7 @@ class _Version(click.ParamType["Release"]):
 @click.command(
     epilog="Example: handclasp cert check client.pem client.key --for client --trust ca.pem"
 )
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@files_argument
 @click.option(
     "--for",
     "role",

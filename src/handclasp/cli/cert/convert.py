@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
 from handclasp.cli.cert.outputs import (
     force_option,
     new_password,
@@ -32,9 +32,7 @@ _FORMATS = ("pem", "der", "p12", "p7b", "pkcs8")
     epilog="Example: handclasp cert convert client.p12 --password-file old --to pem --no-password"
     " -o client.pem"
 )
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@files_argument
 @click.option("--to", "target", required=True, type=click.Choice(_FORMATS), help="The new format.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Where to; `-` is standard output."

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from handclasp.certs.contents import Contents
 from handclasp.certs.read import LIMIT, read_objects
 from handclasp.cli.secrets import secret_options
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from handclasp.certs.secret import Secret
 
 
+files_argument = click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
 password_options = secret_options("password", "password of encrypted keys and PKCS#12 files")
 """--password-file FILE, --password-env NAME."""
 

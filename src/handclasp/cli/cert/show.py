@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.cert.inputs import files_below, password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, files_below, password_options, read_inputs
 from handclasp.cli.options import Moment, format_option
 from handclasp.cli.output import echo_findings, echo_json, sorted_findings
 from handclasp.cli.secrets import secret_of
@@ -29,9 +29,7 @@ _MANY = 100  # files from which on a progress bar is shown
 
 
 @click.command(epilog="Example: handclasp cert show client.p12 --password-file secrets/p12")
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@files_argument
 @click.option("-r", "--recursive", is_flag=True, help="Look at all files below a directory.")
 @password_options
 @click.option("--at", type=Moment(), metavar="DATE", help="Count the days from DATE, not from now.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
 from handclasp.cli.cert.outputs import new_password, new_password_options, readable
 from handclasp.cli.secrets import secret_of
 from handclasp.errors import UsageError
@@ -27,9 +27,7 @@ _LONGEST = 80  # of a name's stem; file systems take 255 bytes
 @click.command(
     epilog="Example: handclasp cert split chain.p12 --password-file pw --no-password -o parts"
 )
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@files_argument
 @click.option(
     "-o",
     "--output",

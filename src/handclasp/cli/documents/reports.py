@@ -76,6 +76,21 @@ class NginxDocument(Document):
     tls: str
 
 
+class TokensDocument(Document):
+    """How nginx reaches keys in tokens."""
+
+    way: Literal["provider", "store", "engine"]
+    library: str
+    """The provider or engine that OpenSSL loads."""
+    module: str
+    outage: str | None
+    """Why keys in tokens do not work at present; null when they do."""
+    outage_since: str | None
+    """ISO 8601, UTC."""
+    restarts: int
+    """How often nginx was restarted because a token had come back."""
+
+
 class LinkDocument(Document):
     """One link in effect."""
 
@@ -109,6 +124,8 @@ class StatusDocument(Document):
     generation: int
     refused_change: str | None
     """Why the spec on disk is not the one in effect; null when it is."""
+    tokens: TokensDocument | None
+    """null when no key is in a token."""
     links: list[LinkDocument]
     identities: list[IdentityDocument]
     findings: list[FindingDocument]

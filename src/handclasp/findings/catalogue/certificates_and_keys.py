@@ -1251,4 +1251,26 @@ ENTRIES: tuple[Entry, ...] = (
         fix="Leave it out of the file that nginx is given: it is sent to every peer and serves nobody.",
         references=(rfc(8446, "4.4.2"),),
     ),
+    Entry(
+        slug="ca-used-as-server-identity",
+        code="HC284",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.WARNING,
+        meaning=(
+            "The server presents a CA certificate as its own; OpenSSL and nginx take it, Firefox and rustls "
+            "refuse it, and its key can issue certificates."
+        ),
+        fix=(
+            "Issue a server certificate below the CA (`basicConstraints = CA:FALSE`) and keep the CA's key off "
+            "this machine."
+        ),
+        references=(
+            rfc(5280, "4.2.1.9"),
+            link(
+                "rustls-webpki, CaUsedAsEndEntity",
+                "https://docs.rs/rustls-webpki/latest/webpki/enum.Error.html",
+            ),
+        ),
+        see_also=("ca-used-as-client-identity",),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handclasp.findings.entry import Entry, Kind, Side
+from handclasp.findings.entry import Entry, Kind
 from handclasp.findings.model import Severity
 from handclasp.findings.references import link, nginx, rfc
 
@@ -11,7 +11,6 @@ _STANDARD = link(
 )
 _PROVIDER = link("pkcs11-provider", "https://github.com/latchset/pkcs11-provider")
 _ENGINE = link("libp11 and its engine", "https://github.com/OpenSC/libp11")
-_CONFIG = frozenset({Side.CONFIG})
 _CHECK = frozenset({Kind.CHECK})
 
 ENTRIES: tuple[Entry, ...] = (
@@ -20,7 +19,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC254",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="The vendor's PKCS#11 library cannot be loaded, crashes, hangs or answers with an error.",
         fix=(
             "Give the path of the library for this processor, set the environment variables its vendor "
@@ -34,7 +32,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC255",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="The PKCS#11 library shows no token of the kind that is asked for.",
         fix=(
             "Look with `handclasp hsm list` what there is: connect the token, correct the URI, or give the "
@@ -48,7 +45,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC256",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="Several tokens, or several keys of the token, have the label that is asked for.",
         fix="Say more in the URI: `serial=` for a token, `id=%01` for a key (`handclasp hsm list` has both).",
         references=(rfc(7512, "2.3"),),
@@ -58,7 +54,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC257",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="The token was given a wrong PIN before, and the next wrong one may lock it.",
         fix=(
             "Find out the right PIN first; then `handclasp hsm check --last-try` uses it once, which clears "
@@ -72,7 +67,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC258",
         kinds=_CHECK,
         severity=Severity.WARNING,
-        sides=_CONFIG,
         meaning="The private key may leave the token, so it is no better kept than in a file.",
         fix=(
             "Make a new key in the token (`handclasp hsm keygen`: sensitive, not extractable) and have a "
@@ -85,7 +79,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC259",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="The token makes no key or no valid signature, though it let us in.",
         fix=(
             "Look at the key's attributes (CKA_SIGN) and at what the token can do (`pkcs11-tool "
@@ -98,7 +91,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC290",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="This nginx cannot use a key in a token: its OpenSSL loads neither a provider nor an engine.",
         fix=(
             "Use the distribution's nginx, which is linked to the system's OpenSSL, and install "
@@ -111,7 +103,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC291",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning=(
             "nginx's workers, which open the token anew after they are forked, may not use it under their "
             "account, so every handshake would fail."
@@ -128,7 +119,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC292",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="The keys of one spec need different PKCS#11 libraries, and OpenSSL loads one of them.",
         fix="Name p11-kit's proxy as the module (it speaks for all of them), or run two instances.",
         references=(link("p11-kit", "https://p11-glue.github.io/p11-glue/p11-kit.html"),),
@@ -138,7 +128,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC295",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        sides=_CONFIG,
         meaning="Keys of one spec need different PINs, and OpenSSL's PKCS#11 provider is given one.",
         fix="Keep the keys in one token, give the tokens one PIN, or run two instances.",
         references=(_PROVIDER,),
@@ -148,7 +137,6 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC296",
         kinds=_CHECK,
         severity=Severity.WARNING,
-        sides=_CONFIG,
         meaning=(
             "An nginx that somebody else starts reaches a token only if its service has the variables "
             "OpenSSL and the PKCS#11 library look at."

@@ -1,0 +1,42 @@
+"""What a token's flags make us do before a PIN is tried (PKCS #11 2.40, section 4.4)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pkcs11 = pytest.importorskip("pkcs11")
+
+from handclasp.findings.model import FindingsError  # noqa: E402
+from handclasp.hsm.token import pin_warnings  # noqa: E402
+
+FLAGS = pkcs11.TokenFlag
+
+
+def token(*flags: object) -> SimpleNamespace:
+    """SoftHSM never locks, so a token that is about to is one of the test's own."""
+    return SimpleNamespace(label="prod", flags={FLAGS.TOKEN_INITIALIZED, *flags})
+
+
+def test_a_token_without_wrong_tries_is_used_without_a_word() -> None:
+    assert pin_warnings(token()) == []
+
+
+def test_a_wrong_try_before_is_a_warning() -> None:
+    (finding,) = pin_warnings(token(FLAGS.USER_PIN_COUNT_LOW))
+    assert (finding.slug, finding.severity.value) == ("pin-last-try", "warning")
+
+
+def test_the_final_try_is_left_to_people() -> None:
+    low = token(FLAGS.USER_PIN_COUNT_LOW, FLAGS.USER_PIN_FINAL_TRY)
+    with pytest.raises(FindingsError) as refusal:
+        pin_warnings(low)
+    assert [one.slug for one in refusal.value.findings] == ["pin-last-try"]
+    assert [one.slug for one in pin_warnings(low, last_try=True)] == ["pin-last-try"]
+
+
+def test_a_locked_pin_is_not_tried() -> None:
+    with pytest.raises(FindingsError) as refusal:
+        pin_warnings(token(FLAGS.USER_PIN_LOCKED), last_try=True)
+    assert [one.slug for one in refusal.value.findings] == ["pin-locked"]
