@@ -82,7 +82,18 @@ def _count_down(left: int) -> None:
 
         return call
 
-    for name in ("open", "fsync", "fchmod", "mkdir", "rename", "replace", "unlink", "link", "utime", "chmod"):
+    for name in (
+        "open",
+        "fsync",
+        "fchmod",
+        "mkdir",
+        "rename",
+        "replace",
+        "unlink",
+        "link",
+        "utime",
+        "chmod",
+    ):
         setattr(os, name, wrapped(getattr(os, name)))
 
     class Watched(sqlite3.Connection):

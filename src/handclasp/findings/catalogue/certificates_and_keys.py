@@ -1261,8 +1261,8 @@ ENTRIES: tuple[Entry, ...] = (
             "refuse it, and its key can issue certificates."
         ),
         fix=(
-            "Issue a server certificate below the CA (`basicConstraints = CA:FALSE`) and keep the CA's key off "
-            "this machine."
+            "Issue a server certificate below the CA (`basicConstraints = CA:FALSE`) and keep the CA's key "
+            "off this machine."
         ),
         references=(
             rfc(5280, "4.2.1.9"),
