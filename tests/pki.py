@@ -126,13 +126,15 @@ def authority(
     path_length: int | None = None,
     key_label: str | None = None,
     usages: Sequence[x509.ObjectIdentifier] | None = None,
+    organisation: str = "Example Org",
 ) -> Pair:
     """A root, or an intermediate below `issuer`."""
     private_key = key(key_label or f"ca {common_name}")
+    name = dn(common_name, organisation)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(dn(common_name))
-        .issuer_name(issuer.certificate.subject if issuer else dn(common_name))
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
         .public_key(private_key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before or NOW - timedelta(hours=1))
@@ -205,6 +207,24 @@ def leaf(
         builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
     certificate = builder.sign(issuer.private_key, digest or hashes.SHA256())
     return Pair(certificate, private_key, (issuer, *issuer.issuers))
+
+
+def with_extension(pair: Pair, issuer: Pair, value: x509.ExtensionType) -> Pair:
+    """The same certificate with one critical extension more."""
+    old = pair.certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(old.public_key())
+        .serial_number(old.serial_number)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .add_extension(value, critical=True)
+    )
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    return Pair(builder.sign(issuer.private_key, hashes.SHA256()), pair.private_key, pair.issuers)
 
 
 def certificate_for(

@@ -39,6 +39,7 @@ EDGES = {
     "handclasp.spec.read": "reads the spec file",
     "handclasp.hsm.isolated": "runs PKCS#11 work in a process of its own",
     "handclasp.hsm.modules": "looks which PKCS#11 module is installed",
+    "handclasp.hsm.openssl_proof": "has the openssl command sign with a key of a token",
     "handclasp.hsm.softhsm": "makes a token for trying",
     "handclasp.hsm.support": "looks which provider or engine is installed",
     "handclasp.hsm.worker": "that process: forks as nginx's workers do",

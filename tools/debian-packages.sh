@@ -17,8 +17,8 @@ missing() {
     while read -r package uses witness why; do
         case $package in '' | '#'*) continue ;; esac
         case ",$uses," in *",$target,"*) ;; *) continue ;; esac
-        # A witness is a command; what counts is that it is there, not who packaged it.
-        command -v "$witness" >/dev/null || printf '%s\t%s\n' "$package" "$why"
+        # A witness is a command or a file; what counts is that it is there, not who packaged it.
+        command -v "$witness" >/dev/null || compgen -G "$witness" >/dev/null || printf '%s\t%s\n' "$package" "$why"
     done <"$list"
 }
 

@@ -85,3 +85,14 @@ def test_self_issued_certificates_do_not_count_towards_the_path_length() -> None
     other = pki.leaf(pki.authority("Other", issuer=short))
     links = [other.certificate, *(one.certificate for one in other.issuers)]
     assert [one.slug for one in check_constraints(links, where=Where())] == ["path-length-exceeded"]
+
+
+def test_intermediates_keep_to_the_constraints_as_well() -> None:
+    root = pki.authority("Root")
+    narrow = x509.NameConstraints([ORG], None)
+    constrained = pki.with_extension(pki.authority("Narrow", issuer=root), root, narrow)
+    for organisation, slugs in (("Example Org", []), ("Other", ["name-constraint-violated"])):
+        below = pki.authority("Below", issuer=constrained, organisation=organisation)
+        leaf = pki.leaf(below)
+        links = [one.certificate for one in (leaf, below, constrained, root)]
+        assert [one.slug for one in check_constraints(links, where=Where())] == slugs

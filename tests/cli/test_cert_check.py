@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -96,6 +95,7 @@ ODD: dict[str, Callable[[], pki.Pair]] = {  # a leaf that is wrong in one way
         pki.authority("Mute", issuer=ROOT, cert_sign=False)
     ),
     "name-constraint-violated": lambda: pki.leaf(_constrained(), sans=["dns:evil.test"]),
+    "name-constraint-on-cn": lambda: pki.leaf(_constrained(), "evil.test"),
     "name-not-covered": lambda: LEAF,
     "verify-depth-too-low": lambda: pki.leaf(LOWER),
 }
@@ -107,18 +107,8 @@ ASKED = {
 
 def _constrained() -> pki.Pair:
     """An intermediate that may issue for example.org only."""
-    plain = pki.authority("Narrow", issuer=ROOT)
-    builder = x509.CertificateBuilder(
-        plain.certificate.issuer,
-        plain.certificate.subject,
-        plain.certificate.public_key(),
-        plain.certificate.serial_number,
-        plain.certificate.not_valid_before_utc.replace(tzinfo=None),
-        plain.certificate.not_valid_after_utc.replace(tzinfo=None),
-        [*plain.certificate.extensions],
-    ).add_extension(x509.NameConstraints([x509.DNSName("example.org")], None), critical=True)
-    signed = builder.sign(ROOT.private_key, hashes.SHA256())
-    return pki.Pair(signed, plain.private_key, (ROOT,))
+    allowed = x509.NameConstraints([x509.DNSName("example.org")], None)
+    return pki.with_extension(pki.authority("Narrow", issuer=ROOT), ROOT, allowed)
 
 
 CASES = {  # case → slug, what makes `openssl verify` look at it
@@ -132,6 +122,7 @@ CASES = {  # case → slug, what makes `openssl verify` look at it
     "ca-not-a-ca": ("ca-not-a-ca", ()),
     "ca-keyusage-missing-certsign": ("ca-keyusage-missing-certsign", ()),
     "name-constraint-violated": ("name-constraint-violated", ()),
+    "name-constraint-on-cn": ("name-constraint-violated", ()),
     "name-not-covered": ("name-not-covered", ("-verify_hostname", "other.internal")),
     "verify-depth-too-low": ("verify-depth-too-low", ("-verify_depth", "1")),
 }
@@ -190,6 +181,29 @@ def test_revocation_and_the_lists_themselves_are_looked_at(tmp_path: Path) -> No
         assert not any(note.startswith("revocation") for note in document["skipped"])
         judged = openssl_verifies(tmp_path, "-crl_check_all", "-CRLfile", name, "leaf.pem")
         assert judged == (not slugs_)
+
+
+def test_a_revoked_certificate_is_found_without_trust_too(tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        leaf_pem=LEAF.chain_pem,
+        leaf_key=LEAF.key_pem,
+        revoked_crl=pki.crl(MIDDLE, [LEAF]),
+        good_crl=pki.crl(MIDDLE),
+    )
+    asked = ("leaf.pem", "leaf.key", "--for", "client", "--crl")
+    assert errors(checked(tmp_path, *asked, "revoked.crl")) == {"cert-revoked"}
+    good = checked(tmp_path, *asked, "good.crl", rc=0)
+    assert any("needs --trust" in note for note in good["skipped"])
+
+
+def test_what_is_given_twice_is_told(tmp_path: Path) -> None:
+    written(tmp_path, leaf_pem=LEAF.chain_pem, same_pem=LEAF.pem, leaf_key=LEAF.key_pem)
+    document = checked(tmp_path, "leaf.pem", "same.pem", "leaf.key", "--for", "client", rc=0)
+    (finding,) = [one for one in document["findings"] if one["slug"] == "certificate-given-twice"]
+    assert finding["where"]["file"] == "leaf.pem, same.pem"
+    once = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", rc=0)
+    assert "certificate-given-twice" not in slugs(once)
 
 
 def test_a_server_is_asked_for_its_names(tmp_path: Path) -> None:

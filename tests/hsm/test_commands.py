@@ -151,6 +151,10 @@ def steps(document: dict[str, Any]) -> list[str]:
     return [step["step"] for step in document["steps"]]
 
 
+def pairs(document: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(step["step"], step["seen"]) for step in document["steps"]]
+
+
 def check(token: SoftToken, *arguments: str | Path, rc: int = 0) -> dict[str, Any]:
     done = token.hsm("check", *arguments, "--format", "json", rc=rc)
     document: dict[str, Any] = validate("hsm check", done.stdout)
@@ -167,6 +171,23 @@ def test_check_proves_each_step_and_a_forked_process_too(
         *("--nginx", nginx_builds["distribution"]),
     )
     assert steps(document)[:6] == ["module", "token", "pin", "key", "signature", "worker"]
+    if "engine" in dict(pairs(document))["nginx"]:
+        assert "the signature verifies" in dict(pairs(document))["openssl"]
+
+
+def test_openssl_that_cannot_sign_is_a_finding(
+    token: SoftToken, tmp_path: Path, nginx_builds: dict[str, Path]
+) -> None:
+    """An engine that is there, but is none."""
+    (tmp_path / "pkcs11.so").write_text("not a library")
+    done = handclasp(
+        *("hsm", "check", "--key", token.uri("ec"), *pinned(token), "--format", "json"),
+        *("--nginx", nginx_builds["distribution"]),
+        cwd=tmp_path,
+        env={**token.environment, "OPENSSL_ENGINES": str(tmp_path), "OPENSSL_MODULES": "/none"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert slugs(json.loads(done.stdout)) == ["pkcs11-signing-failed"]
 
 
 def certificate_for(token: SoftToken, label: str) -> Path:
@@ -262,6 +283,34 @@ def test_a_key_that_may_leave_the_token_is_warned_of(fresh: SoftToken) -> None:
     assert "pkcs11-key-exposed" in slugs(document)
 
 
+def test_the_public_key_is_that_of_the_certificate_where_the_token_has_no_other(
+    fresh: SoftToken,
+) -> None:
+    pem, pair, der = (fresh.folder / name for name in ("k.pem", "k.der", "cert.der"))
+    pem.write_bytes(openssl("ecparam", "-genkey", "-noout", "-name", "prime256v1"))
+    pair.write_bytes(openssl("ec", "-in", pem, "-outform", "DER"))
+    der.write_bytes(openssl("req", "-x509", "-key", pem, "-subj", "/CN=k", "-outform", "DER"))
+    for path, kind in ((pair, "privkey"), (der, "cert")):
+        if kind == "cert":
+            alone = check(fresh, "--key", fresh.uri("k"), *pinned(fresh), rc=1)
+            assert slugs(alone) == ["pkcs11-object-not-found"]
+        subprocess.run(
+            [
+                *("pkcs11-tool", "--module", str(fresh.module), "--token-label", "dev", "--login"),
+                *("--pin", fresh.pin, "--write-object", str(path), "--type", kind),
+                *("--label", "k", "--id", "07"),
+            ],
+            env={**os.environ, **fresh.environment},
+            capture_output=True,
+            timeout=30,
+            check=True,
+        )
+    document = check(
+        fresh, "--key", fresh.uri("k"), *pinned(fresh), "--certificate", fresh.folder / "cert.der"
+    )
+    assert "certificate" in steps(document)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root signs under another account")
 def test_an_account_that_may_not_use_the_token_is_found_out(fresh: SoftToken) -> None:
     fresh.keygen("k")
@@ -306,6 +355,14 @@ def test_a_bad_module_is_a_finding_and_no_crash(
     assert slugs(document) == ["pkcs11-module-failed"]
     if name == "crashes":
         assert "SIGABRT" in document["findings"][0]["seen"]
+
+
+def test_a_signing_request_survives_a_module_that_crashes(
+    token: SoftToken, compiled: dict[str, Path]
+) -> None:
+    asked = ("csr", "--key", token.uri("ec"), *pinned(token), "--subject", "CN=b")
+    done = token.hsm(*asked, "--module", compiled["crashes"], rc=3)
+    assert "SIGABRT" in done.stderr
 
 
 def test_a_module_that_hangs_is_given_up(token: SoftToken, compiled: dict[str, Path]) -> None:
@@ -360,3 +417,11 @@ def test_no_pin_shows_in_arguments_environments_or_output(token: SoftToken) -> N
 def test_a_pin_in_the_uri_is_refused(token: SoftToken) -> None:
     done = token.hsm("check", "--key", f"{token.uri('ec')}?pin-value={token.pin}", rc=2)
     assert "a PIN is not given in the URI" in done.stderr
+
+
+def test_nothing_is_imported_from_the_working_directory(token: SoftToken, tmp_path: Path) -> None:
+    (tmp_path / "pkcs11.py").write_text("raise SystemExit('imported from the directory')")
+    (tmp_path / "handclasp.py").write_text("raise SystemExit('imported from the directory')")
+    done = handclasp("hsm", "list", *pinned(token), cwd=tmp_path, env=token.environment)
+    assert done.returncode == 0, done.stderr
+    assert "EC secp256r1" in done.stdout

@@ -9,6 +9,7 @@ import pytest
 pkcs11 = pytest.importorskip("pkcs11")
 
 from handclasp.findings.model import FindingsError  # noqa: E402
+from handclasp.hsm import worker  # noqa: E402
 from handclasp.hsm.token import pin_warnings  # noqa: E402
 
 FLAGS = pkcs11.TokenFlag
@@ -40,3 +41,26 @@ def test_a_locked_pin_is_not_tried() -> None:
     with pytest.raises(FindingsError) as refusal:
         pin_warnings(token(FLAGS.USER_PIN_LOCKED), last_try=True)
     assert [one.slug for one in refusal.value.findings] == ["pin-locked"]
+
+
+@pytest.mark.parametrize(("pin", "logins"), [("1234", []), (None, [None])])
+def test_listing_tries_no_pin_that_would_lock_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pin: str | None,
+    logins: list[str | None],
+) -> None:
+    tried: list[str | None] = []
+
+    def opening(*, user_pin: str | None, rw: bool) -> SimpleNamespace:
+        tried.append(user_pin)
+        return SimpleNamespace(get_objects=lambda _: [], close=lambda: None)
+
+    last = token(FLAGS.USER_PIN_FINAL_TRY)
+    last.open = opening
+    monkeypatch.setattr("handclasp.hsm.token.load_module", lambda _: None)
+    monkeypatch.setattr("handclasp.hsm.token.tokens", lambda _: [last])
+    monkeypatch.setattr("handclasp.hsm.token.token_facts", lambda _: {"label": "prod"})
+    worker._list({"module": "/m.so", "pin": pin})
+    assert tried == logins
+    assert ("pin-last-try" in capsys.readouterr().out) is (pin is not None)

@@ -18,6 +18,7 @@ from handclasp.agent import journal
 from handclasp.agent.carrier import Applied, Carrier, ChangeRefused
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
+from handclasp.agent.staging import nginx_environment
 from handclasp.agent.succession import listening_workers, succeeded
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
 from handclasp.findings import FindingsError
@@ -149,8 +150,16 @@ def _dumped(prepared: Prepared) -> tuple[str, Sequence[Finding]]:
         prepared.binary,
         Path(nginx.config) if nginx.config else None,
         Path(nginx.prefix) if nginx.prefix else None,
+        _token_environment(prepared),
     )
     return dump, refused or dump_findings(dump, http_fragment(prepared))
+
+
+def _token_environment(prepared: Prepared) -> dict[str, str] | None:
+    """What the service of that nginx has to have too; None where no key is in a token."""
+    if prepared.plan is None or prepared.plan.tokens is None:
+        return None
+    return {**os.environ, **nginx_environment(prepared.plan, Path(http_fragment(prepared).parent))}
 
 
 def http_fragment(prepared: Prepared) -> PurePosixPath:

@@ -10,45 +10,27 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handclasp.agent import journal
+from handclasp.agent import journal, watches
 from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.control import CONTROL_SOCKET, StatusServers
-from handclasp.agent.names import NameWatch, readdressed
+from handclasp.agent.names import readdressed
 from handclasp.agent.notify import notify
-from handclasp.agent.outage import TokenWatch
-from handclasp.agent.prepare import Choices, Prepared, prepare
+from handclasp.agent.prepare import Prepared, prepare
+from handclasp.agent.settings import GivenUp, Settings
 from handclasp.agent.status import Snapshot
+from handclasp.agent.watches import Watches
 from handclasp.errors import EnvironmentFault, HandclaspError
 from handclasp.nginx.lifecycle import Command, Event, Lifecycle, State, step
 from handclasp.nginx.orphans import end_orphans
-from handclasp.nginx.process import ERROR_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from handclasp.ports import Clock, Resolver
-
-DRAIN_SECONDS = 30.0
-DNS_POLL_SECONDS = 30.0
-"""Names are looked up this often, so a change costs at most one reload in that time."""
-
-
-class GivenUp(EnvironmentFault):
-    """nginx ended too often in a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How an agent runs."""
-
-    choices: Choices
-    drain_seconds: float = DRAIN_SECONDS
-    dns_poll_seconds: float = DNS_POLL_SECONDS
 
 
 class Agent:
@@ -69,8 +51,7 @@ class Agent:
         self._lifecycle = Lifecycle()
         self._started = clock.now()
         self._refused_change: str | None = None
-        self._names = NameWatch(resolver, settings.dns_poll_seconds)
-        self._tokens = TokenWatch(clock)
+        self._watches = Watches(clock, resolver, settings.dns_poll_seconds)
         self._status: StatusServers | None = None
         self._watched: object = None  # the master whose end will be told
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,20 +95,8 @@ class Agent:
         applied = await beginning
         self._note(Event.MASTER_STARTED)
         self._watch_master()
-        self._spawn(
-            self._names.watch(
-                self._in_effect,
-                lambda: self._events.put_nowait("names changed"),
-            )
-        )
-        if self._carrier.master is not None:
-            self._spawn(
-                self._tokens.watch(
-                    self._in_effect,
-                    self._carrier.state.nginx_prefix / ERROR_LOG,
-                    lambda: self._events.put_nowait("token is back"),
-                )
-            )
+        for work in self._watches.begun(self._carrier, self._events.put_nowait):
+            self._spawn(work)
         self._on_ready(applied)
         self._announce(applied)
 
@@ -146,9 +115,9 @@ class Agent:
             match await self._events.get():
                 case "reload":
                     await self._reread()
-                case "names changed":
+                case watches.NAMES_CHANGED:
                     await self._follow_names()
-                case "token is back":
+                case watches.TOKEN_IS_BACK:
                     await self._replace_master("the token works again")
                 case "reopen logs":
                     if self._carrier.master is not None:
@@ -177,9 +146,6 @@ class Agent:
             )
         return prepared
 
-    def _in_effect(self) -> Prepared | None:
-        return self._carrier.applied.prepared if self._carrier.applied else None
-
     async def _replace_master(self, because: str) -> None:
         """Another nginx in place of the one that runs, with the plan in effect."""
         if self._lifecycle.state is not State.SERVING:
@@ -187,12 +153,11 @@ class Agent:
         self._note(Event.RELOAD_ASKED)
         try:
             await self._carrier.replace_master(because)
+            self._note(Event.RELOAD_CONFIRMED)
+            journal.info("nginx restarted", because=because)
         except HandclaspError as failure:
             self._note(Event.RELOAD_REFUSED)
             journal.error("nginx could not be restarted", why=" ".join(str(failure).split()))
-        else:
-            self._note(Event.RELOAD_CONFIRMED)
-            journal.info("nginx restarted", because=because)
         finally:
             self._watch_master()
 
@@ -270,7 +235,8 @@ class Agent:
                 case Command.SCHEDULE_RETRY:
                     delay = self._lifecycle.delay_seconds(self._clock.monotonic())
                     journal.warning("nginx is started again", in_seconds=round(delay, 1))
-                    self._spawn(self._later(delay, "retry due"))
+                    later = asyncio.get_running_loop().call_later
+                    later(delay, self._events.put_nowait, "retry due")
                 case Command.REPORT_GIVING_UP:
                     journal.error("nginx ended too often; giving up")
                     notify("STATUS=nginx ended too often; giving up")
@@ -310,8 +276,6 @@ class Agent:
 
         self._spawn(watch())
 
-    # -- around it
-
     def _snapshot(self) -> Snapshot | None:
         applied = self._carrier.applied
         if applied is None:
@@ -327,9 +291,8 @@ class Agent:
             started=self._started,
             now=self._clock.now(),
             refused_change=self._refused_change,
-            unresolved=self._names.unresolved(applied.prepared),
-            token_outage=self._tokens.outage,
-            token_restarts=self._tokens.restarts,
+            unresolved=self._watches.names.unresolved(applied.prepared),
+            token_news=self._watches.tokens.news,
         )
 
     def _announce(self, applied: Applied) -> None:
@@ -342,10 +305,6 @@ class Agent:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _later(self, delay: float, event: str) -> None:
-        await asyncio.sleep(delay)
-        self._events.put_nowait(event)
 
     async def _finish(self, *, graceful: bool) -> None:
         if graceful:

@@ -86,6 +86,11 @@ class TokenWatch:
         self._next_restart = 0.0
         self._hold = _FIRST_HOLD_SECONDS
 
+    @property
+    def news(self) -> tuple[Outage | None, int]:
+        """For the status."""
+        return self.outage, self.restarts
+
     async def watch(
         self, in_effect: Callable[[], Prepared | None], log: Path, back: Callable[[], None]
     ) -> None:

@@ -9,7 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from handclasp.agent.machine import WorkerAccount, read_machine, worker_account
-from handclasp.agent.tokens import TokensSeen, look_at_tokens, secret_source
+from handclasp.agent.tokens import (
+    TokensSeen,
+    look_at_tokens,
+    secret_source,
+    service_environment,
+)
 from handclasp.certs.material import Material
 from handclasp.errors import UsageError
 from handclasp.findings import Finding, errors_in
@@ -97,6 +102,8 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         )
         findings += result.findings
         plan = result.plan
+        if existing and plan is not None and plan.tokens is not None:
+            findings.append(service_environment(plan.tokens, layout))
     return Prepared(
         loaded=loaded,
         binary=binary,

@@ -31,8 +31,7 @@ class Snapshot:
     now: datetime
     refused_change: str | None  # why the spec on disk is not the one in effect
     unresolved: frozenset[str] = frozenset()  # names nginx follows that have no address at present
-    token_outage: Outage | None = None
-    token_restarts: int = 0
+    token_news: tuple[Outage | None, int] = (None, 0)  # and how often nginx was restarted for one
 
     @property
     def ready(self) -> bool:
@@ -71,14 +70,14 @@ class Snapshot:
         tokens = self.applied.plan.tokens
         if tokens is None:
             return None
-        outage = self.token_outage
+        outage, restarts = self.token_news
         return {
             "way": tokens.leading.way.value,
             "library": str(tokens.leading.library),
             "module": str(tokens.module),
             "outage": outage.seen if outage else None,
             "outage_since": outage.since.isoformat() if outage else None,
-            "restarts": self.token_restarts,
+            "restarts": restarts,
         }
 
     def _links(self) -> list[dict[str, Any]]:

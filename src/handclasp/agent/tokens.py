@@ -14,6 +14,7 @@ from handclasp.findings import Finding, found
 from handclasp.hsm.isolated import Account, Answer, ask
 from handclasp.hsm.modules import find_module
 from handclasp.keys.secret import SecretSource
+from handclasp.nginx.render.tokens import OPENSSL_FILE
 from handclasp.nginx.token_keys import leading_for
 from handclasp.spec.pkcs11_uri import Pkcs11Uri
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from handclasp.certs.secret import Secret
     from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.facts import Facts
+    from handclasp.nginx.layout import Layout
+    from handclasp.nginx.parts import Tokens
     from handclasp.spec.load import LoadedSpec
     from handclasp.spec.model import Spec
     from handclasp.spec.policy import SecretSource as WrittenSecret
@@ -103,6 +106,19 @@ def look(seen: TokensSeen, key: TokenKey) -> Answer:
         environment=seen.environment,
         account=seen.account,
         fork=True,
+    )
+
+
+def service_environment(tokens: Tokens, layout: Layout) -> Finding:
+    """What an nginx that somebody else starts has to be given by hand."""
+    conf = layout.generations / "current" / OPENSSL_FILE
+    variables = [("OPENSSL_CONF", str(conf)), *tokens.environment]
+    given = " ".join(f'"{name}={value}"' for name, value in variables)
+    kept = " ".join(f"env {name};" for name, _ in variables)
+    return found(
+        "pkcs11-service-environment",
+        f"the service of this nginx needs {given} in its environment, and its main context `{kept}`",
+        fix=f"systemd: `Environment={given}`; in nginx.conf, outside of http: `{kept}`; then restart it.",
     )
 
 

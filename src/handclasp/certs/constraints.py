@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from handclasp.certs import facts
-from handclasp.certs.names import subject_alt_names
+from handclasp.certs.names import common_names, subject_alt_names
 from handclasp.findings import Finding, Where, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+_HOST = re.compile(
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)+"
+)
 
 
 def check_constraints(links: Sequence[x509.Certificate], *, where: Where) -> list[Finding]:
@@ -39,17 +46,21 @@ def _path_lengths(links: Sequence[x509.Certificate], where: Where) -> list[Findi
 
 
 def _name_constraints(links: Sequence[x509.Certificate], where: Where) -> list[Finding]:
+    """Every certificate below a CA has to keep to its constraints, but for self-issued CAs."""
     findings: list[Finding] = []
-    leaf = links[0]
-    for authority in links[1:]:
+    for position, authority in enumerate(links[1:], 1):
         constraints = _constraints(authority)
         if constraints is None:
             continue
-        for name in violations(constraints, _names(leaf)):
-            seen = (
-                f"{facts.label(authority)} may not issue for {name}: its name constraints forbid it"
-            )
-            findings.append(found("name-constraint-violated", seen, where=where))
+        for number, certificate in enumerate(links[:position]):
+            if number and certificate.issuer == certificate.subject:
+                continue
+            for name in violations(constraints, _names(certificate)):
+                seen = (
+                    f"{facts.label(authority)} may not issue for {name}, which "
+                    f"{facts.label(certificate)} has: its name constraints forbid it"
+                )
+                findings.append(found("name-constraint-violated", seen, where=where))
     return findings
 
 
@@ -71,12 +82,21 @@ def _constraints(authority: x509.Certificate) -> x509.NameConstraints | None:
         return None
 
 
-def _names(leaf: x509.Certificate) -> list[x509.GeneralName]:
+def _names(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    """SANs, the subject, the mail addresses in it, and its common names where they pass for host names.
+
+    OpenSSL holds a common name to the constraints when there is no DNS SAN (NAME_CONSTRAINTS_check_CN).
+    """
     names: list[x509.GeneralName] = []
-    if subject_alt_names(leaf):
-        names += leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    if leaf.subject.rdns:
-        names.append(x509.DirectoryName(leaf.subject))
+    if subject_alt_names(certificate):
+        names += certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if certificate.subject.rdns:
+        names.append(x509.DirectoryName(certificate.subject))
+    if not any(isinstance(name, x509.DNSName) for name in names):
+        names += [x509.DNSName(cn) for cn in common_names(certificate) if _HOST.fullmatch(cn)]
+    for attribute in certificate.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
+        if str(attribute.value).isascii():
+            names.append(x509.RFC822Name(str(attribute.value)))
     return names
 
 

@@ -32,7 +32,7 @@ def check_against_trust(
     # other branches, so certificates of the file that are off the chain would not help.
     root = (identity.root,) if identity.root is not None else ()
     path = build_path(identity.leaf, (*identity.chain, *root), anchors)
-    findings = _revoked(path, trust.crls, where=where)
+    findings = check_revocation(path.links, trust.crls, where=where)
     if path.anchor is None:
         return [*findings, _no_path(path, trust, anchors, role=role, where=where)]
     findings += check_constraints((*path.links, path.anchor), where=where)
@@ -90,11 +90,15 @@ def names_issuer_by_name(certificate: x509.Certificate, issuer: x509.Certificate
     return certificate.issuer == issuer.subject and certificate != issuer
 
 
-def _revoked(
-    path: Path, crls: Sequence[x509.CertificateRevocationList], *, where: Where
+def check_revocation(
+    links: Sequence[x509.Certificate],
+    crls: Sequence[x509.CertificateRevocationList],
+    *,
+    where: Where,
 ) -> list[Finding]:
+    """Certificates that one of the lists names; whether a list is genuine is judged with the trust."""
     findings: list[Finding] = []
-    for link in path.links:
+    for link in links:
         for crl in crls:
             if crl.issuer != link.issuer:
                 continue

@@ -11,6 +11,7 @@ from handclasp.certs.certificate_checks import check_authority, check_dates, che
 from handclasp.certs.chain import authority_key_id, build_path, self_signed, subject_key_id
 from handclasp.certs.dn import issuer_text, name_text
 from handclasp.certs.names import subject_alt_names
+from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
 
 
 def check_trust(
-    trust: TrustMaterial, *, now: datetime, for_clients: bool, depth: int
+    trust: TrustMaterial,
+    *,
+    now: datetime,
+    for_clients: bool,
+    depth: int,
+    peer: Peer = UNKNOWN_PEER,
 ) -> list[Finding]:
     """All findings of a bundle; those made while reading it come first.
 
     `for_clients`: it verifies clients (ingress), else an upstream. `depth` is the number of
-    intermediates the link admits. A public bundle is taken as its distributor made it.
+    intermediates the link admits, `peer` the OpenSSL that verifies with the bundle. A public bundle is
+    taken as its distributor made it.
     """
     findings = list(trust.findings)
     where = _where(trust)
@@ -45,7 +52,10 @@ def check_trust(
     useful = authorities or trust.raw is not None or any(map(self_signed, anchors))
     for anchor in anchors:
         findings += _anchor(
-            anchor, where=_where(trust, anchor), severity=None if useful else Severity.ERROR
+            anchor,
+            where=_where(trust, anchor),
+            severity=None if useful else Severity.ERROR,
+            peer=peer,
         )
     findings += _dangling(trust, authorities, for_clients=for_clients, depth=depth)
     if trust.crls:
@@ -68,8 +78,10 @@ def _dates(
     ]
 
 
-def _anchor(anchor: x509.Certificate, *, where: Where, severity: Severity | None) -> list[Finding]:
-    findings = check_strength(anchor, where=where, what="CA")
+def _anchor(
+    anchor: x509.Certificate, *, where: Where, severity: Severity | None, peer: Peer
+) -> list[Finding]:
+    findings = check_strength(anchor, where=where, what="CA", peer=peer)
     if facts.is_ca(anchor):
         return findings + check_authority(anchor, where=where, what="CA")
     name = facts.label(anchor)

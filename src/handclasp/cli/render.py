@@ -29,7 +29,7 @@ def render(spec: Path, nginx: str | None, state_dir: Path | None, output: Path |
     from handclasp.agent.prepare import Choices, prepare
     from handclasp.agent.resolve import SystemResolver
     from handclasp.cli.output import echo_findings
-    from handclasp.errors import ExitCode
+    from handclasp.errors import ExitCode, UsageError
     from handclasp.findings import FindingsError
     from handclasp.nginx.render import render as render_plan
 
@@ -39,6 +39,11 @@ def render(spec: Path, nginx: str | None, state_dir: Path | None, output: Path |
         raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
     echo_findings(prepared.findings)
     if output is not None:
+        if prepared.plan.tokens is not None:
+            raise UsageError(
+                "includes for keys in tokens are written by `handclasp run` with `nginx: {mode: existing}`",
+                hint="OpenSSL's configuration and the PIN are kept with the generation that is in effect.",
+            )
         _write(prepared, prepared.plan, output.absolute())
         return int(ExitCode.OK)
     for name, text in render_plan(prepared.plan, prepared.facts, prepared.layout).items():

@@ -58,9 +58,10 @@ def run(
         signal.signal(number, signal.SIG_IGN)
     from handclasp.agent import journal
     from handclasp.agent.clock import SystemClock
-    from handclasp.agent.loop import Agent, Settings
+    from handclasp.agent.loop import Agent
     from handclasp.agent.prepare import Choices, prepare
     from handclasp.agent.resolve import SystemResolver
+    from handclasp.agent.settings import Settings
     from handclasp.cli.output import echo_findings
     from handclasp.errors import ExitCode
     from handclasp.findings import FindingsError

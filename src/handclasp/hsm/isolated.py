@@ -85,7 +85,8 @@ def ask(
         request["account"] = {"name": account.name, "uid": account.uid, "gid": account.gid}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "handclasp.hsm.worker"],
+            # -P: else modules in the working directory would be imported, and be given the PIN.
+            [sys.executable, "-P", "-m", "handclasp.hsm.worker"],
             input=json.dumps(request).encode("utf-8", "surrogatepass"),
             env={**os.environ, **(environment or {})},
             capture_output=True,

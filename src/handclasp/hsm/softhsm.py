@@ -55,7 +55,8 @@ def prepare_directory(
         (made.so_pin_file, so_pin, pins[1]),
     ):
         if given is None:
-            outputs.append(Output(path=path, data=chosen.reveal() + b"\n", private=True))
+            # No line's end: libp11's engine, which may be led to this file, takes it for a part of the PIN.
+            outputs.append(Output(path=path, data=chosen.reveal(), private=True))
     try:
         tokens.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.x509 import load_der_x509_certificate
 from pkcs11.util.ec import encode_ec_public_key
 from pkcs11.util.rsa import encode_rsa_public_key
 
@@ -74,9 +75,8 @@ def tokens(library: Any) -> list[Any]:
 
 def find_token(library: Any, uri: Pkcs11Uri, *, module: Path) -> Any:
     """The one token the URI describes. Raises FindingsError with the tokens there are."""
-    there = tokens(library)
+    there, where = tokens(library), Where(file=str(module))
     fitting = [token for token in there if _fits(token, uri)]
-    where = Where(file=str(module))
     if len(fitting) == 1:
         return fitting[0]
     held = ", ".join(f"'{token.label}' (serial {_text(token.serial)})" for token in there)
@@ -156,8 +156,8 @@ def find_key(opened: Any, uri: Pkcs11Uri, *, logged_in: bool) -> TokenKey:
 
 
 def public_key(opened: Any, private: Any) -> PublicKey:
-    """The public half: that of the private object where it tells, else the public object of one id or
-    label. Raises FindingsError."""
+    """The public half: that of the private object where it tells, else of the public object or the
+    certificate of one id or label. Raises FindingsError."""
     candidates = [private]
     for attribute in (pkcs11.Attribute.ID, pkcs11.Attribute.LABEL):
         value = _attribute(private, attribute)
@@ -175,11 +175,25 @@ def public_key(opened: Any, private: Any) -> PublicKey:
             loaded = load_der_public_key(encode(candidate))
             if isinstance(loaded, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
                 return loaded
+    if certified := _certified_key(opened, private):
+        return certified
     raise refused(
         "pkcs11-object-not-found",
-        f"the token does not tell the public key of {_named(private)}: there is no public key object of "
-        "its label or id",
+        f"the token does not tell the public key of {_named(private)}: there is no public key object or "
+        "certificate of its label or id",
     )
+
+
+def _certified_key(opened: Any, private: Any) -> PublicKey | None:
+    kind = {pkcs11.Attribute.CLASS: pkcs11.ObjectClass.CERTIFICATE}
+    for attribute in (pkcs11.Attribute.ID, pkcs11.Attribute.LABEL):
+        value = _attribute(private, attribute)
+        for held in opened.get_objects({**kind, attribute: value}) if value else ():
+            with contextlib.suppress(pkcs11.PKCS11Error, ValueError, TypeError):
+                loaded = load_der_x509_certificate(held[pkcs11.Attribute.VALUE]).public_key()
+                if isinstance(loaded, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
+                    return loaded
+    return None
 
 
 def _exposure(key: Any) -> list[Finding]:

@@ -39,13 +39,22 @@ def main() -> int:
 def _list(request: dict[str, Any]) -> None:
     import pkcs11
 
-    from handclasp.hsm.token import key_facts, load_module, session, token_facts, tokens
+    from handclasp.hsm.token import (
+        key_facts,
+        load_module,
+        pin_warnings,
+        session,
+        token_facts,
+        tokens,
+    )
 
-    library = load_module(Path(request["module"]))
+    library, pin = load_module(Path(request["module"])), _pin(request)
     for token in tokens(library):
         told = token_facts(token)
         try:
-            with session(token, _pin(request)) as opened:
+            if pin is not None:
+                _tell_findings(pin_warnings(token))
+            with session(token, pin) as opened:
                 kinds = pkcs11.ObjectClass
                 private = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PRIVATE_KEY}))
                 public = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PUBLIC_KEY}))

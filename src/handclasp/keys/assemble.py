@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from handclasp.certs import facts
 from handclasp.certs.chain import order
 from handclasp.certs.material import IdentityMaterial
 from handclasp.certs.private_keys import check_key, spki
@@ -15,6 +16,8 @@ from handclasp.keys.load import order_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cryptography import x509
 
     from handclasp.certs.contents import Contents
     from handclasp.certs.private_keys import FoundKey
@@ -64,6 +67,7 @@ def assemble_identity(files: Sequence[ReadFile]) -> IdentityMaterial:
         findings += _no_certificate(files)
     elif home is not None and (own := order(home.contents.certificates)) is not None:
         findings += order_findings(own, home.contents)
+    findings += _twice(files)
     return IdentityMaterial(
         name="the given files",
         certificate_file=PurePath(home.contents.source if home else "no certificate"),
@@ -77,6 +81,22 @@ def assemble_identity(files: Sequence[ReadFile]) -> IdentityMaterial:
         key_mode=holder.read.mode if holder else None,
         findings=tuple(dict.fromkeys(findings)),
     )
+
+
+def _twice(files: Sequence[ReadFile]) -> list[Finding]:
+    places: dict[x509.Certificate, list[str]] = {}
+    for file in files:
+        for certificate in file.contents.certificates:
+            places.setdefault(certificate, []).append(file.contents.source)
+    return [
+        found(
+            "certificate-given-twice",
+            f"{facts.label(certificate)} is there {len(sources)} times",
+            where=Where(file=", ".join(dict.fromkeys(sources))),
+        )
+        for certificate, sources in places.items()
+        if len(sources) > 1
+    ]
 
 
 def _choose_key(

@@ -11,6 +11,7 @@ from handclasp.certs import facts
 from handclasp.certs.certificate_checks import Role
 from handclasp.certs.checks import check_identity, given_chain
 from handclasp.certs.names import covers, subject_alt_names
+from handclasp.certs.path_checks import check_revocation
 from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.certs.strictness import (
     check_both_roles,
@@ -167,7 +168,15 @@ def _findings(
     if trust is not None:
         for_clients = role is Role.CLIENT
         depth = _DEPTH if question.depth is None else question.depth
-        findings += check_trust(trust, now=now, for_clients=for_clients, depth=depth)
+        findings += check_trust(
+            trust, now=now, for_clients=for_clients, depth=depth, peer=question.peer
+        )
+    elif question.crls:
+        lists = load_trust("the lists given", crls=question.crls)
+        findings += [
+            *lists.findings,
+            *check_revocation(given_chain(identity), lists.crls, where=where),
+        ]
     if question.depth is None and len(identity.chain) > _NGINX_DEPTH:
         directive = "ssl_verify_depth" if role is Role.CLIENT else "proxy_ssl_verify_depth"
         seen = (
@@ -263,7 +272,7 @@ def _skipped(identity: IdentityMaterial, question: Question) -> list[str]:
     if not question.crls:
         notes.append("revocation: no --crl was given")
     elif not question.trust:
-        notes.append("the revocation lists: they are looked at together with --trust only")
+        notes.append("who signed the revocation lists, and whether each CA has one: needs --trust")
     if not question.names:
         notes.append("names: no --name was given")
     return notes

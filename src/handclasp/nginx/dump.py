@@ -10,13 +10,17 @@ from handclasp.nginx.errorlog import refusal_in
 from handclasp.nginx.launch import not_runnable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _PATIENCE_SECONDS = 60.0
 
 
 def configuration_dump(
-    binary: Path, config: Path | None, prefix: Path | None
+    binary: Path,
+    config: Path | None,
+    prefix: Path | None,
+    env: Mapping[str, str] | None = None,
 ) -> tuple[str, tuple[Finding, ...]]:
     """The dump, and what nginx says against the configuration (the dump is empty then).
 
@@ -28,6 +32,7 @@ def configuration_dump(
     try:
         done = subprocess.run(
             command,
+            env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             start_new_session=True,

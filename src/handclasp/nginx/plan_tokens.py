@@ -27,6 +27,13 @@ def plan_tokens(inputs: Inputs, draft: Draft) -> Tokens | None:
         return None  # findings of the identities say why
     if leading.way is not Way.ENGINE:
         _one_pin(keys, inputs, draft)
+        draft.findings.append(
+            found(
+                "pkcs11-provider-after-fork",
+                f"this nginx goes to the token by OpenSSL's provider {leading.library}",
+                where=inputs.loaded.where("identities", min(keys), "key"),
+            )
+        )
     pins = tuple(name for name, token in keys.items() if token.pin is not None)
     return Tokens(
         leading=leading,

@@ -36,6 +36,6 @@ def leading_for(facts: Facts) -> tuple[Leading | None, tuple[Finding, ...]]:
         seen = (
             f"the system has neither a PKCS#11 provider nor an engine for OpenSSL {library.running}"
         )
-        fix = f"Install the package {PROVIDER_PACKAGE}; where there is none, {ENGINE_PACKAGE}."
+        fix = f"Install the package {ENGINE_PACKAGE}; where there is none, {PROVIDER_PACKAGE}."
         return None, (found("pkcs11-not-with-this-nginx", seen, where=where, fix=fix),)
     return leading, ()

@@ -18,6 +18,7 @@ from handclasp.findings.model import Severity, errors_in
 if TYPE_CHECKING:
     from handclasp.findings import Finding
     from handclasp.hsm.isolated import Account, Answer
+    from handclasp.hsm.openssl_conf import Leading
     from handclasp.spec.pkcs11_uri import Pkcs11Uri
 
 
@@ -71,7 +72,16 @@ def check(
     )
     steps = dict(answer.steps)
     findings = (*findings, *answer.findings, *_fitting(answer, certificate, steps))
-    findings += _nginx(nginx, uri, pin_file, steps)
+    leading, problems = _nginx(nginx, uri, pin_file, steps)
+    findings += problems
+    if leading and pin and answer.ok and answer.public:
+        from handclasp.hsm.openssl_proof import prove_openssl
+
+        shown = prove_openssl(leading, uri, module=library, pin=pin, public=answer.public)
+        if isinstance(shown, str):
+            steps["openssl"] = shown
+        else:
+            findings += (shown,)
     ok = not errors_in(findings)
     if form == "json":
         told = [{"step": name, "seen": seen} for name, seen in steps.items()]
@@ -134,7 +144,7 @@ def _fitting(
 
 def _nginx(
     chosen: str | None, uri: Pkcs11Uri, pin_file: Path | None, steps: dict[str, str]
-) -> tuple[Finding, ...]:
+) -> tuple[Leading | None, tuple[Finding, ...]]:
     from handclasp.errors import EnvironmentFault
     from handclasp.hsm.openssl_conf import key_directive
     from handclasp.nginx.locate import locate, read_facts
@@ -146,7 +156,7 @@ def _nginx(
         if chosen is not None:
             raise
         steps["nginx"] = f"not looked at: {problem.message}"
-        return ()
+        return None, ()
     leading, findings = leading_for(facts)
     if leading is not None:
         directive = key_directive(
@@ -156,4 +166,4 @@ def _nginx(
             f"{facts.binary} {facts.version_text} goes by the {leading.way.value} {leading.library}: "
             f"ssl_certificate_key {directive}"
         )
-    return findings
+    return leading, findings

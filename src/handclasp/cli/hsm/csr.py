@@ -11,7 +11,8 @@ import click
 from handclasp.cli.cert.outputs import force_option, put
 from handclasp.cli.hsm.options import key_option, module_for, module_option, pin_of, pin_options
 from handclasp.cli.output import echo_findings
-from handclasp.errors import UsageError
+from handclasp.errors import ExitCode, UsageError
+from handclasp.findings.model import FindingsError, errors_in
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -56,6 +57,7 @@ def csr(
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    from handclasp.hsm.isolated import ask
     from handclasp.hsm.signing import open_signing_key
 
     names = _names(dns, ip, uris, email)
@@ -66,6 +68,11 @@ def csr(
         alternatives = x509.SubjectAlternativeName(names)
         builder = builder.add_extension(alternatives, critical=not subject)
     pin, findings = pin_of(pin_file, pin_env)
+    # A module that crashes or hangs does so in that process, and a wrong PIN is tried once only.
+    answer = ask("prove", module=library, uri=uri, pin=pin)
+    if not answer.ok:
+        raise FindingsError(errors_in(answer.findings), exit_code=ExitCode.ENVIRONMENT)
+    findings = (*findings, *answer.findings)
     with open_signing_key(uri, module=library, pin=pin) as key:
         request = builder.sign(key, hashes.SHA256())
     echo_findings(findings)

@@ -1273,4 +1273,13 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         see_also=("ca-used-as-client-identity",),
     ),
+    Entry(
+        slug="certificate-given-twice",
+        code="HC285",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.INFO,
+        meaning="The same certificate stands there more than once.",
+        fix="Leave the others out; `handclasp cert bundle` writes each certificate of a chain once.",
+        references=(rfc(8446, "4.4.2"),),
+    ),
 )

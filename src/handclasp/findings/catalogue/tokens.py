@@ -94,7 +94,7 @@ ENTRIES: tuple[Entry, ...] = (
         meaning="This nginx cannot use a key in a token: its OpenSSL loads neither a provider nor an engine.",
         fix=(
             "Use the distribution's nginx, which is linked to the system's OpenSSL, and install "
-            "pkcs11-provider (Debian 13, Ubuntu 24.04 and newer) or libengine-pkcs11-openssl."
+            "libengine-pkcs11-openssl or, where there is none, pkcs11-provider."
         ),
         references=(_PROVIDER, _ENGINE, nginx("http_ssl", "ssl_certificate_key")),
     ),
@@ -143,6 +143,25 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         fix="Set the variables for the service (systemd: `Environment=`), and restart it.",
         references=(nginx("core", "env"),),
+        see_also=("pkcs11-not-with-this-nginx",),
+    ),
+    Entry(
+        slug="pkcs11-provider-after-fork",
+        code="HC297",
+        kinds=_CHECK,
+        severity=Severity.WARNING,
+        meaning=(
+            "OpenSSL's PKCS#11 provider was seen to leave a worker of nginx unable to sign after it was "
+            "forked; handclasp notices that and restarts nginx, and handshakes fail until then."
+        ),
+        fix="Install libengine-pkcs11-openssl, which lost none; it is taken where both are installed.",
+        references=(
+            link(
+                "pkcs11-provider issue 559",
+                "https://github.com/openssl-projects/pkcs11-provider/issues/559",
+            ),
+            _ENGINE,
+        ),
         see_also=("pkcs11-not-with-this-nginx",),
     ),
 )
