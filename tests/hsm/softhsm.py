@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.hsm.modules import SOFTHSM
-from tests.conftest import absent
 from tests.integration.running import handclasp
+from tests.integration.softhsm import softhsm
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
-
-
-def softhsm_module() -> Path:
-    """SoftHSM's library."""
-    found = next((path for path in SOFTHSM if path.is_file()), None)
-    return found or absent("SoftHSM (apt install softhsm2)")
 
 
 @dataclass
@@ -32,7 +24,7 @@ class SoftToken:
 
     @classmethod
     def make(cls, folder: Path, label: str = "dev") -> SoftToken:
-        token = cls(folder, softhsm_module(), label)
+        token = cls(folder, softhsm(), label)
         done = handclasp("hsm", "init", "--directory", folder, "--label", label, cwd=folder.parent)
         assert done.returncode == 0, done.stderr
         return token
@@ -69,11 +61,3 @@ class SoftToken:
         """Lets another account use the token, as nginx's workers must."""
         for path in (self.folder, *self.folder.rglob("*")):
             os.chown(path, uid, gid)
-
-    def vanish(self) -> None:
-        """The token is pulled out."""
-        shutil.move(self.folder / "tokens", self.folder / "away")
-
-    def return_(self) -> None:
-        """And put back."""
-        shutil.move(self.folder / "away", self.folder / "tokens")

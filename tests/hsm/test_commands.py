@@ -14,8 +14,9 @@ from cryptography import x509
 
 from tests import pki
 from tests.cli.test_documents import validate
-from tests.hsm.softhsm import SoftToken, softhsm_module
+from tests.hsm.softhsm import SoftToken
 from tests.integration.running import COMMAND, handclasp
+from tests.integration.softhsm import softhsm
 from tests.openssl import needs_openssl, openssl
 
 pytestmark = pytest.mark.integration
@@ -47,7 +48,7 @@ def test_init_makes_a_token_whose_files_are_its_owners_alone(token: SoftToken) -
 
 
 def test_init_prints_the_variables_that_find_the_token(place: Path) -> None:
-    softhsm_module()
+    softhsm()
     folder = place / "printed"
     done = handclasp("hsm", "init", "--directory", folder, "--label", "a b", cwd=place)
     lines = dict(line.removeprefix("export ").split("=", 1) for line in done.stdout.splitlines())
@@ -75,7 +76,7 @@ def test_init_leaves_a_token_that_is_there_alone(token: SoftToken) -> None:
 def test_init_refuses_what_no_token_can_have(
     place: Path, options: tuple[str, str], words: str
 ) -> None:
-    softhsm_module()
+    softhsm()
     (place / "short").write_text("12\n")
     (place / "short").chmod(0o600)
     done = handclasp("hsm", "init", "--directory", place / f"not-{len(words)}", *options, cwd=place)

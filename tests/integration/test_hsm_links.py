@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from handclasp.hsm.support import find_support
 from tests import pki
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 WAYS = ("engine", "provider")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -344,3 +346,27 @@ def test_an_nginx_of_one_s_own_is_told_what_its_service_needs(
     )
     assert written.returncode == 2
     assert "mode: existing" in written.stderr
+
+
+def test_the_example_is_served_with_names_and_paths_of_this_machine(
+    material: Material, nginx: Path, free_port: Callable[[], int]
+) -> None:
+    token = Token(material.folder / "example")
+    token.certify(material.ca, "svc-b", sans=["svc-b.internal"])
+    give_to_workers(token)
+    port = free_port()
+    with Backend(
+        certificate=material.pair("server-a"), client_ca=material.folder / "ca.pem"
+    ) as upstream:
+        spec = yaml.safe_load((ROOT / "examples/hsm/egress-token.yaml").read_text("utf-8"))
+        assert spec["identities"]["svc-b"]["key"] == "pkcs11:token=prod;object=svc-b"
+        spec["identities"] = {"svc-b": token.identity("svc-b")}
+        spec["pkcs11"] = token.section()
+        spec["trust"]["company"]["certificates"] = [str(material.folder / "ca.pem")]
+        spec["nginx"] = workers()
+        (link,) = spec["egress"]
+        link |= {"listen": f"127.0.0.1:{port}", "upstream": f"https://127.0.0.1:{upstream.port}"}
+        link["verify"] = {"name": SERVER_NAME}
+        with Running(write_spec(material.folder, f"example-{port}", spec), nginx):
+            assert ask(port) == 200
+        assert upstream.last.peer == "svc-b"

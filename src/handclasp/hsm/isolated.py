@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -75,6 +76,13 @@ def ask(
 
     `environment` are the variables the module needs, beside our own.
     """
+    if importlib.util.find_spec("pkcs11") is None:
+        missing = found(
+            "pkcs11-module-failed",
+            "the Python package python-pkcs11, which speaks to tokens, is not installed",
+            fix="Install handclasp with its extra: pip install 'handclasp[hsm]'.",
+        )
+        return Answer(findings=(missing,))
     request = {"task": task, "module": str(module), **more}
     if uri is not None:
         request["uri"] = str(uri)

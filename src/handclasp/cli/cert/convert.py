@@ -15,6 +15,8 @@ from handclasp.cli.cert.outputs import (
     new_password_options,
     put,
     readable,
+    refuse_altered,
+    warn_of_wide,
 )
 from handclasp.cli.secrets import secret_of
 from handclasp.errors import UsageError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from handclasp.certs.contents import Value
     from handclasp.certs.secret import Secret
 
+_TOLD = 5  # certificates named in a message
 _FORMATS = ("pem", "der", "p12", "p7b", "pkcs8")
 
 
@@ -70,10 +73,12 @@ def convert(
         raise UsageError("give --certificates-only or --key-only, not both")
     if target != "p12" and (name or legacy):
         raise UsageError("--name and --legacy are for --to p12")
-    inputs = list(read_inputs(files, secret_of(password_file, password_env, what="password")))
-    values = _ordered(_wanted(readable(inputs), certificates_only, key_only))
+    warn_of_wide(password_file, new_password_file)
+    read = readable(read_inputs(files, secret_of(password_file, password_env, what="password")))
+    values = _ordered(_wanted(read, certificates_only, key_only))
     if not values:
         raise UsageError("nothing is left to write")
+    refuse_altered(values)
     secret = new_password(
         new_password_file, new_password_env, no_password, values, always=target == "p12"
     )
@@ -154,6 +159,7 @@ def _ordered(values: Sequence[Value]) -> list[Value]:
     """Certificates first, leaf to root, each once; then the rest as it came, the keys last."""
     from cryptography import x509
 
+    from handclasp.certs.bundles import fitting_key
     from handclasp.certs.chain import order
     from handclasp.certs.private_keys import FoundKey, spki
 
@@ -162,8 +168,7 @@ def _ordered(values: Sequence[Value]) -> list[Value]:
     for value in values:
         if isinstance(value, FoundKey) and value.key is not None:
             keys.setdefault(spki(value.key.reveal().public_key()), value)
-    issued = {spki(certificate.public_key()) for certificate in certificates}
-    fitting = next((key for one, key in keys.items() if one in issued), None)
+    fitting = fitting_key(keys.values(), certificates)
     public = fitting.key.reveal().public_key() if fitting and fitting.key else None
     chain = order(certificates, key=public)
     if chain is None:
@@ -182,8 +187,13 @@ def _has_key(values: Sequence[Value]) -> bool:
 
 
 def _refused(values: Sequence[Value], rule: str, way_out: str) -> UsageError:
+    from cryptography import x509
+
+    from handclasp.certs import facts
     from handclasp.certs.describe import kind_name
 
     counts = Counter(kind_name(value) for value in values)
     held = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
-    return UsageError(f"{rule}, and there are {held}", hint=f"See {way_out}.")
+    names = [facts.label(value) for value in values if isinstance(value, x509.Certificate)]
+    told = f" ({', '.join(names[:_TOLD])}{', …' if len(names) > _TOLD else ''})" if names else ""
+    return UsageError(f"{rule}, and there are {held}{told}", hint=f"See {way_out}.")

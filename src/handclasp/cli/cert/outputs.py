@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.secrets import secret_of, secret_options
+from handclasp.cli.output import echo_findings
+from handclasp.cli.secrets import check_secret_file, secret_of, secret_options
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import FindingsError, errors_in
 from handclasp.keys.output import Output, write_new, write_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from handclasp.certs.contents import Value
     from handclasp.certs.secret import Secret
@@ -67,12 +68,43 @@ def new_password(
     return None
 
 
-def readable(inputs: Sequence[ReadFile]) -> list[Value]:
+def warn_of_wide(*files: Path | None) -> None:
+    """Says which of the password files others may read."""
+    echo_findings(finding for file in files for finding in check_secret_file(file))
+
+
+def refuse_altered(values: Sequence[Value]) -> None:
+    """Refuses a key that would be written as one of another kind. Raises UsageError.
+
+    The library reads an RSA-PSS key (RFC 4055) as a plain RSA one, and OpenSSL does not take that for
+    the key of a certificate that says RSA-PSS.
+    """
+    from cryptography import x509
+    from cryptography.x509.oid import PublicKeyAlgorithmOID
+
+    from handclasp.certs.private_keys import FoundKey, spki
+
+    restricted = {
+        spki(value.public_key())
+        for value in values
+        if isinstance(value, x509.Certificate)
+        and value.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
+    }
+    keys = [value.key for value in values if isinstance(value, FoundKey) and value.key]
+    if any(spki(key.reveal().public_key()) in restricted for key in keys):
+        raise UsageError(
+            "the private key is for RSA-PSS alone, which would be lost in writing it",
+            hint="Use `openssl pkcs12` or `openssl pkey` for this pair.",
+        )
+
+
+def readable(inputs: Iterable[ReadFile]) -> list[Value]:
     """Everything that was read. Raises FindingsError when something could not be: it would be lost."""
-    findings = [finding for one in inputs for finding in one.findings]
+    read = list(inputs)
+    findings = [finding for one in read for finding in one.findings]
     if errors_in(findings):
         raise FindingsError(errors_in(findings), exit_code=ExitCode.USAGE)
-    return [found.value for one in inputs for found in one.contents.objects]
+    return [found.value for one in read for found in one.contents.objects]
 
 
 def put(output: Path | None, data: bytes, *, private: bool, text: bool, force: bool) -> None:
@@ -96,7 +128,7 @@ def _put_file(output: Output, *, force: bool) -> None:
     if output.path.is_dir():
         raise UsageError(f"{output.path} is a directory", hint="Name the file to write.")
     if force:
-        write_over(output)
+        write_over([output])
     else:
         write_new([output])
     click.echo(f"wrote {output.path} (mode {output.mode:04o})", err=True)

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
-from handclasp.cli.cert.outputs import new_password, new_password_options, readable
+from handclasp.cli.cert.outputs import (
+    force_option,
+    new_password,
+    new_password_options,
+    readable,
+    refuse_altered,
+    warn_of_wide,
+)
 from handclasp.cli.secrets import secret_of
 from handclasp.errors import UsageError
-from handclasp.keys.output import Output, cannot_write, write_new
+from handclasp.keys.output import Output, cannot_write, write_new, write_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from handclasp.certs.contents import Value
     from handclasp.certs.secret import Secret
 
-_NEVER_OVER = "Name another directory with -o; nothing is written over."
+_NOT_OVER = "Name another directory with -o, or give --force to have it replaced."
 _LONGEST = 80  # of a name's stem; file systems take 255 bytes
 
 
@@ -36,11 +43,13 @@ _LONGEST = 80  # of a name's stem; file systems take 255 bytes
     default=Path(),
     help="Directory to write to; default: the current one.",
 )
+@force_option
 @password_options
 @new_password_options
 def split(
     files: tuple[Path, ...],
     folder: Path,
+    force: bool,
     password_file: Path | None,
     password_env: str | None,
     new_password_file: Path | None,
@@ -50,18 +59,21 @@ def split(
     """Write each object of the files to a PEM file of its own, named after its subject.
 
     A key is named after its certificate and written with mode 0600. All files are written or none, and
-    none that exists is replaced.
+    none that exists is replaced without --force.
     """
-    inputs = list(read_inputs(files, secret_of(password_file, password_env, what="password")))
-    values = _each_once(readable(inputs))
+    warn_of_wide(password_file, new_password_file)
+    read = readable(read_inputs(files, secret_of(password_file, password_env, what="password")))
+    values = _each_once(read)
     if not values:
         raise UsageError("there is nothing to write")
+    refuse_altered(values)
     secret = new_password(new_password_file, new_password_env, no_password, values, always=False)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
         raise cannot_write(problem, folder) from None
-    for path in write_new(_outputs(folder, values, secret), hint=_NEVER_OVER):
+    outputs = _outputs(folder, values, secret)
+    for path in write_over(outputs) if force else write_new(outputs, hint=_NOT_OVER):
         click.echo(path)
 
 
