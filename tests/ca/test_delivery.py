@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handclasp.ca.delivery import Parcel, deliver, place
+from handclasp.ca.delivery import Parcel, deliver
 from handclasp.ca.issuing import Order, draw_up, files_of
 from handclasp.ca.names import leaf_names
 from handclasp.ca.newkeys import new_key
 from handclasp.errors import EnvironmentFault, UsageError
-from handclasp.keys.output import Output
 from tests.ca.authority import make_authority, opened
 from tests.pki import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RATE = 1000 / 60  # certificates a second
 
@@ -42,41 +42,6 @@ def _count(ca: Path) -> int:
         return len(directory.ledger.records())
 
 
-@pytest.mark.parametrize("private", [True, False])
-def test_a_file_is_whole_private_where_it_must_be_and_never_written_over(
-    tmp_path: Path, private: bool
-) -> None:
-    output = Output(path=tmp_path / "a.key", data=b"x" * 9999, private=private)
-    place(output)
-    assert output.path.read_bytes() == output.data
-    assert output.path.stat().st_mode & 0o777 == (0o600 if private else 0o644)
-    with pytest.raises(UsageError, match="exists already"):
-        place(Output(path=output.path, data=b"y", private=private))
-    assert output.path.read_bytes() == output.data
-    assert [path.name for path in tmp_path.iterdir()] == ["a.key"]
-
-
-@pytest.mark.parametrize(
-    ("number", "works"), [(errno.EPERM, True), (errno.EOPNOTSUPP, True), (errno.EIO, False)]
-)
-def test_a_file_system_without_links_will_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, works: bool
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(number, "no")
-
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    output = Output(path=tmp_path / "a.pem", data=b"x", private=False)
-    if works:
-        place(output)
-        assert output.path.read_bytes() == b"x"
-        assert len(list(tmp_path.iterdir())) == 1
-        return
-    with pytest.raises(EnvironmentFault, match="cannot be written"):
-        place(output)
-    assert not list(tmp_path.iterdir())
-
-
 def test_two_certificates_for_one_file_are_refused_before_any_is_issued(
     ca: Path, tmp_path: Path
 ) -> None:
@@ -89,10 +54,10 @@ def test_two_certificates_for_one_file_are_refused_before_any_is_issued(
 def test_a_certificate_that_is_recorded_and_not_written_is_told_with_the_way_out(
     ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise EnvironmentFault("the disk is full")
 
-    monkeypatch.setattr("handclasp.ca.delivery.place", refuse)
+    monkeypatch.setattr("handclasp.ca.delivery.write_new", refuse)
     before = _count(ca)
     with pytest.raises(EnvironmentFault, match="the disk is full") as told:
         _deliver(ca, tmp_path, "a.example")

@@ -6,9 +6,7 @@ before it is on disk: what is on disk is recorded, and what is recorded has its 
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from handclasp.ca.issuing import sign
 from handclasp.certs.serialize import encode_key
 from handclasp.errors import EnvironmentFault, HandclaspError, UsageError
-from handclasp.keys.files import replace_file, sync_directory, write_private
+from handclasp.keys.files import replace_file
 from handclasp.keys.output import PUBLIC, Output, cannot_write, remove, write_new
 
 if TYPE_CHECKING:
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from handclasp.ca.profile import Signer
     from handclasp.certs.secret import Secret
 
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
-"""What file systems without hard links say (link(2)), FAT for one."""
 _HINT = "Name another directory with -o; keys and certificates are never written over."
 
 
@@ -66,7 +62,7 @@ def deliver(
     written: list[Path] = []
     try:
         for key in keys:
-            place(key)
+            write_new([key], hint=_HINT)
             written.append(key.path)
         made = sign(directory, signer, [one.drawn for one in parcels])
     except BaseException:
@@ -76,29 +72,6 @@ def deliver(
     for parcel, certificate in zip(parcels, made, strict=True):
         _write(parcel, certificate.public_bytes(Encoding.PEM) + issuing, certificate)
     return made
-
-
-def place(output: Output) -> None:
-    """A new file, whole from the moment it has its name, whatever happens in between.
-
-    Raises UsageError when it exists, EnvironmentFault when it cannot be written.
-    """
-    path = output.path
-    draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
-    try:
-        write_private(draft, output.data, output.mode)
-        try:
-            # A link, unlike a rename, fails when the name is taken.
-            path.hardlink_to(draft)
-        finally:
-            draft.unlink()
-        sync_directory(path.parent)
-    except FileExistsError:
-        raise UsageError(f"{path} exists already", hint=_HINT) from None
-    except OSError as problem:
-        if problem.errno not in _NO_LINKS:
-            raise cannot_write(problem, path) from None
-        write_new([output], hint=_HINT)
 
 
 def _refuse_taken(parcels: Sequence[Parcel]) -> None:
@@ -125,7 +98,8 @@ def _write(parcel: Parcel, data: bytes, certificate: x509.Certificate) -> None:
         if parcel.replace:
             replace_file(parcel.certificate_path, data, PUBLIC)
         else:
-            place(Output(path=parcel.certificate_path, data=data, private=False))
+            output = Output(path=parcel.certificate_path, data=data, private=False)
+            write_new([output], hint=_HINT)
     except (OSError, HandclaspError) as problem:
         raise EnvironmentFault(
             f"the certificate {certificate.serial_number:x} is issued and in the ledger, but not written:"

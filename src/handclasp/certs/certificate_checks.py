@@ -106,6 +106,11 @@ def check_purpose(
 
     It judges intermediates too: an EKU there restricts everything below.
     """
+    if not facts.netscape_type_allows(certificate, server=role is Role.SERVER):
+        seen = (
+            f"the old nsCertType of the {what} {facts.label(certificate)} is not that of a {role}"
+        )
+        return [found("wrong-eku-or-purpose", seen, where=where)]
     purposes = facts.extended_key_usages(certificate)
     if purposes is None or _PURPOSE[role] in purposes:
         return []
@@ -117,6 +122,16 @@ def check_purpose(
         f"not for {facts.PURPOSE_NAMES[_PURPOSE[role]]}, which a {role} needs"
     )
     return [found("wrong-eku-or-purpose", seen, where=where)]
+
+
+def check_extensions(certificate: x509.Certificate, *, where: Where, what: str) -> list[Finding]:
+    """Critical extensions that OpenSSL does not know: it refuses such a certificate (error 34)."""
+    unknown = facts.unknown_critical(certificate)
+    if not unknown:
+        return []
+    names = ", ".join(unknown)
+    seen = f"the {what} {facts.label(certificate)} has a critical extension unknown to TLS: {names}"
+    return [found("critical-extension-unknown", seen, where=where)]
 
 
 def check_leaf_usage(certificate: x509.Certificate, *, role: Role, where: Where) -> list[Finding]:

@@ -14,6 +14,7 @@ from handclasp.certs.certificate_checks import (
     Role,
     check_authority,
     check_dates,
+    check_extensions,
     check_leaf_usage,
     check_purpose,
     check_strength,
@@ -73,12 +74,13 @@ def check_identity(
     findings += check_strength(leaf, where=where, what="certificate", peer=peer)
     findings += check_purpose(leaf, role=role, where=where, what="certificate")
     findings += check_leaf_usage(leaf, role=role, where=where)
+    findings += check_extensions(leaf, where=where, what="certificate")
     findings += _leaf_shape(leaf, role=role, where=where)
     findings += _above_leaf(identity, role=role, now=now, where=where, peer=peer)
     if role is Role.SERVER:
         findings += check_server_names(leaf, names, where=where)
     if trust is not None:
-        findings += check_against_trust(identity, trust, role=role, depth=depth)
+        findings += check_against_trust(identity, trust, role=role, depth=depth, now=now)
     else:
         findings += _gap(identity, role=role, where=where)
         findings += check_constraints(given_chain(identity), where=where)
@@ -122,6 +124,7 @@ def _above_leaf(
         findings += check_strength(link, where=where, what="intermediate", peer=peer)
         findings += check_purpose(link, role=role, where=where, what="intermediate")
         findings += check_authority(link, where=where, what="intermediate")
+        findings += check_extensions(link, where=where, what="intermediate")
     if identity.root is not None:
         seen = f"the file holds the root {facts.label(identity.root)}; it is left out when served"
         findings.append(found("chain-contains-root", seen, where=where))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 
+_NETSCAPE_TYPE = "2.16.840.1.113730.1.1"
 PURPOSE_NAMES = {
     ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -96,6 +97,40 @@ def extended_key_usages(
         return tuple(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
         return None
+
+
+# X509_supported_extension of OpenSSL 3 (crypto/x509/v3_purp.c); everything else that is critical is refused.
+_KNOWN_EXTENSIONS = frozenset(
+    {
+        _NETSCAPE_TYPE,
+        *("2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31"),
+        *("2.5.29.32", "2.5.29.33", "2.5.29.35", "2.5.29.36", "2.5.29.37", "2.5.29.54"),
+        *("1.3.6.1.5.5.7.1.7", "1.3.6.1.5.5.7.1.8", "1.3.6.1.5.5.7.1.14"),
+    }
+)
+
+
+def unknown_critical(certificate: x509.Certificate) -> tuple[str, ...]:
+    """OIDs of critical extensions that OpenSSL does not know."""
+    return tuple(
+        extension.oid.dotted_string
+        for extension in certificate.extensions
+        if extension.critical and extension.oid.dotted_string not in _KNOWN_EXTENSIONS
+    )
+
+
+def netscape_type_allows(certificate: x509.Certificate, *, server: bool) -> bool:
+    """The nsCertType of the nineties, which OpenSSL still reads: bit 0 is a client, bit 1 a server, bit 5
+    a CA of either. True without the extension."""
+    for extension in certificate.extensions:
+        value = extension.value
+        if extension.oid.dotted_string == _NETSCAPE_TYPE and isinstance(
+            value, x509.UnrecognizedExtension
+        ):
+            bits = value.value[3] if len(value.value) > 3 else 0
+            wanted = 0x04 if is_ca(certificate) else 0x40 if server else 0x80
+            return bool(bits & wanted)
+    return True
 
 
 def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -7,35 +7,54 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from handclasp.certs import facts
-from handclasp.certs.certificate_checks import Role
+from handclasp.certs.certificate_checks import (
+    Role,
+    check_authority,
+    check_dates,
+    check_extensions,
+    check_purpose,
+)
 from handclasp.certs.chain import Path, build_path, issuer_urls, self_signed
 from handclasp.certs.constraints import check_constraints
 from handclasp.certs.dn import issuer_text
+from handclasp.certs.trust_checks import signed_crl
 from handclasp.findings import Finding, Where, found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from handclasp.certs.material import IdentityMaterial, TrustMaterial
 
 
 def check_against_trust(
-    identity: IdentityMaterial, trust: TrustMaterial, *, role: Role, depth: int | None
+    identity: IdentityMaterial,
+    trust: TrustMaterial,
+    *,
+    role: Role,
+    depth: int | None,
+    now: datetime,
 ) -> list[Finding]:
-    """No path, a path longer than `depth` intermediates, or a link of it revoked."""
+    """No path, a path longer than `depth` intermediates, a link of it revoked, or a CA in it that the
+    bundle has and that is expired, no CA, or for another purpose."""
     assert identity.leaf is not None
     where = Where(file=str(identity.certificate_file))
     anchors = trust.all_anchors()
     if not anchors:
         return []  # the empty bundle is the trust's own finding
-    # What is staged and sent, and the root only to tell where the chain ends: OpenSSL does not try
-    # other branches, so certificates of the file that are off the chain would not help.
-    root = (identity.root,) if identity.root is not None else ()
-    path = build_path(identity.leaf, (*identity.chain, *root), anchors)
-    findings = check_revocation(path.links, trust.crls, where=where)
+    path = path_of(identity, trust)
+    findings = check_revocation(_all(path), trust.crls, where=where)
     if path.anchor is None:
         return [*findings, _no_path(path, trust, anchors, role=role, where=where)]
     findings += check_constraints((*path.links, path.anchor), where=where)
+    sent = {identity.leaf, *identity.chain}
+    for authority in (one for one in _all(path) if one not in sent):
+        place = Where(file=trust.file_of(authority))
+        findings += check_dates(authority, now=now, where=place, what="CA")
+        findings += check_purpose(authority, role=role, where=place, what="CA")
+        findings += check_extensions(authority, where=place, what="CA")
+        if authority != identity.leaf:
+            findings += check_authority(authority, where=place, what="CA")
     if depth is not None and path.intermediates > depth:
         seen = (
             f"the chain of {facts.label(identity.leaf)} has {path.intermediates} intermediates up "
@@ -43,6 +62,21 @@ def check_against_trust(
         )
         findings.append(found("verify-depth-too-low", seen, where=where))
     return findings
+
+
+def path_of(identity: IdentityMaterial, trust: TrustMaterial) -> Path:
+    """The way from the leaf to an anchor of the bundle, as OpenSSL goes it.
+
+    What is staged and sent, and the root only to tell where the chain ends: OpenSSL does not try other
+    branches, so certificates of the file that are off the chain would not help.
+    """
+    assert identity.leaf is not None
+    root = (identity.root,) if identity.root is not None else ()
+    return build_path(identity.leaf, (*identity.chain, *root), trust.all_anchors())
+
+
+def _all(path: Path) -> tuple[x509.Certificate, ...]:
+    return path.links if path.anchor in (None, *path.links) else (*path.links, path.anchor)
 
 
 def _no_path(
@@ -96,11 +130,15 @@ def check_revocation(
     *,
     where: Where,
 ) -> list[Finding]:
-    """Certificates that one of the lists names; whether a list is genuine is judged with the trust."""
+    """Certificates of a chain, leaf first, that one of the lists names.
+
+    A list that the issuer above did not sign says nothing; where that is not in the chain, it is believed.
+    """
     findings: list[Finding] = []
-    for link in links:
+    for position, link in enumerate(links):
+        above = links[position + 1] if position + 1 < len(links) else None
         for crl in crls:
-            if crl.issuer != link.issuer:
+            if crl.issuer != link.issuer or (above is not None and not signed_crl(above, crl)):
                 continue
             entry = crl.get_revoked_certificate_by_serial_number(facts.serial_number(link))
             if entry is None:

@@ -30,12 +30,14 @@ def check_trust(
     for_clients: bool,
     depth: int,
     peer: Peer = UNKNOWN_PEER,
+    sent: Sequence[x509.Certificate] = (),
 ) -> list[Finding]:
     """All findings of a bundle; those made while reading it come first.
 
     `for_clients`: it verifies clients (ingress), else an upstream. `depth` is the number of
-    intermediates the link admits, `peer` the OpenSSL that verifies with the bundle. A public bundle is
-    taken as its distributor made it.
+    intermediates the link admits, `peer` the OpenSSL that verifies with the bundle. `sent` are
+    the CAs that the one who is verified sends along, when they are known: lists may be theirs, and have
+    to be. A public bundle is taken as its distributor made it.
     """
     findings = list(trust.findings)
     where = _where(trust)
@@ -59,7 +61,7 @@ def check_trust(
         )
     findings += _dangling(trust, authorities, for_clients=for_clients, depth=depth)
     if trust.crls:
-        findings += _crls(trust, authorities, now=now)
+        findings += _crls(trust, list(dict.fromkeys((*authorities, *sent))), now=now)
     return findings
 
 
@@ -144,6 +146,9 @@ def _crls(
         signers = [ca for ca in namesakes if signed_crl(ca, crl)]
         for signer in signers:
             covered.setdefault(signer, []).append(crl)
+        if problem := scope_problem(crl):
+            seen = f"the CRL of '{issuer}' {problem}"
+            findings.append(found("crl-not-usable", seen, where=_where(trust, crl)))
         if not namesakes:
             seen = f"the CRL of '{issuer}' belongs to no CA in trust {trust.name!r}"
             findings.append(found("crl-for-other-ca", seen, where=_where(trust, crl)))
@@ -154,7 +159,7 @@ def _crls(
         if ca not in covered:
             seen = f"there is no CRL of {facts.label(ca)}, and nginx asks for one of every CA"
             findings.append(found("crl-missing-for-chain", seen, where=_where(trust, ca)))
-        elif not any(_current(crl, now) for crl in covered[ca]):
+        elif all(stale_crl(crl, now) for crl in covered[ca]):
             findings.append(_stale(trust, ca, covered[ca], now))
     return findings
 
@@ -172,9 +177,28 @@ def signed_crl(ca: x509.Certificate, crl: x509.CertificateRevocationList) -> boo
         return False
 
 
-def _current(crl: x509.CertificateRevocationList, now: datetime) -> bool:
-    end = crl.next_update_utc
-    return crl.last_update_utc <= now and (end is None or now <= end)
+def scope_problem(crl: x509.CertificateRevocationList) -> str | None:
+    """Why OpenSSL does not take a list for what it is asked about: a part of the certificates only, or a
+    critical extension it does not know (errors 44 and 36)."""
+    for extension in crl.extensions:
+        value = extension.value
+        if isinstance(value, x509.IssuingDistributionPoint):
+            if value.only_contains_ca_certs or value.only_contains_attribute_certs:
+                return "is for other certificates than leaves (issuingDistributionPoint)"
+            if value.only_some_reasons or value.indirect_crl:
+                return "is partial or indirect (issuingDistributionPoint)"
+        elif extension.critical and isinstance(value, x509.UnrecognizedExtension):
+            return f"has an unknown critical extension ({extension.oid.dotted_string})"
+    return None
+
+
+def stale_crl(crl: x509.CertificateRevocationList, now: datetime) -> str | None:
+    """Why a list is not in force at `now`, if it is not."""
+    if crl.last_update_utc > now:
+        return f"is valid from {facts.date(crl.last_update_utc)} on; it is {facts.date(now)} now"
+    if crl.next_update_utc is not None and now > crl.next_update_utc:
+        return f"should have been replaced by {facts.date(crl.next_update_utc)}"
+    return None
 
 
 def _stale(
@@ -184,11 +208,7 @@ def _stale(
     now: datetime,
 ) -> Finding:
     newest = max(crls, key=lambda crl: crl.last_update_utc)
-    if newest.last_update_utc > now:
-        told = f"is valid from {facts.date(newest.last_update_utc)} on; it is {facts.date(now)} now"
-    else:
-        assert newest.next_update_utc is not None
-        told = f"should have been replaced by {facts.date(newest.next_update_utc)}"
+    told = stale_crl(newest, now)
     return found("crl-expired", f"the CRL of {facts.label(ca)} {told}", where=_where(trust, newest))
 
 

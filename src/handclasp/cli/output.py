@@ -33,6 +33,17 @@ def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
+def printable(text: str) -> str:
+    """Text that came from a file, without what a terminal would obey: such characters as \\xNN or \\uNNNN.
+
+    Line ends stay; they are ours where there are any.
+    """
+    return "".join(
+        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
 def finding_text(finding: Finding, *, colour: bool) -> str:
     """Place, severity, what was seen, what to do."""
     place = str(finding.where)
@@ -40,7 +51,8 @@ def finding_text(finding: Finding, *, colour: bool) -> str:
     if colour:
         severity = click.style(severity, fg=_COLOURS[finding.severity], bold=True)
     head = f"{place}: " if place else ""
-    return f"{head}{severity}: {finding.seen} [{finding.slug}]\n  fix: {finding.fix}"
+    told = f"{finding.seen} [{finding.slug}]\n  fix: {finding.fix}"
+    return f"{printable(head)}{severity}: {printable(told)}"
 
 
 def echo_findings(

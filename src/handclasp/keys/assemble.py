@@ -16,6 +16,7 @@ from handclasp.keys.load import order_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from cryptography import x509
 
@@ -44,15 +45,18 @@ class ReadFile:
         return Where(file=self.contents.source)
 
 
-def assemble_identity(files: Sequence[ReadFile]) -> IdentityMaterial:
+def assemble_identity(files: Sequence[ReadFile], *, now: datetime) -> IdentityMaterial:
     """The leaf, its chain and its key from all certificates and keys of all files.
 
     The key is the one that fits a certificate, else the only one; the leaf is the certificate it fits,
-    else the first that issued none of the others. Findings say what could not be read, what is missing
+    else the first that issued none of the others. Where several would do, a leaf is preferred to a CA,
+    one in force at `now` to others, and then the one that is valid longest. Findings say what could not be read, what is missing
     and what is odd about the files; `leaf` is None when there is no certificate at all.
     """
-    certificates = [cert for file in files for cert in file.contents.certificates]
-    holder, chosen, findings = _choose_key(files, {spki(one.public_key()) for one in certificates})
+    given = [cert for file in files for cert in file.contents.certificates]
+    # Sorting is stable: what is equally good stays in the order of the files.
+    certificates = sorted(given, key=lambda one: _worse(one, now))
+    holder, chosen, findings = _choose_key(files, certificates)
     key = chosen.key if chosen else None
     ordered = order(certificates, key=key.reveal().public_key() if key else None)
     leaf = ordered.leaf if ordered else None
@@ -83,6 +87,15 @@ def assemble_identity(files: Sequence[ReadFile]) -> IdentityMaterial:
     )
 
 
+def _worse(certificate: x509.Certificate, now: datetime) -> tuple[bool, bool, float]:
+    in_force = certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+    return (
+        facts.is_ca(certificate),
+        not in_force,
+        -certificate.not_valid_after_utc.timestamp() if not in_force else 0.0,
+    )
+
+
 def _twice(files: Sequence[ReadFile]) -> list[Finding]:
     places: dict[x509.Certificate, list[str]] = {}
     for file in files:
@@ -100,15 +113,17 @@ def _twice(files: Sequence[ReadFile]) -> list[Finding]:
 
 
 def _choose_key(
-    files: Sequence[ReadFile], issued_for: set[bytes]
+    files: Sequence[ReadFile], certificates: Sequence[x509.Certificate]
 ) -> tuple[ReadFile | None, FoundKey | None, list[Finding]]:
     findings = [finding for file in files for finding in file.findings]
     keys = [(file, key) for file in files for key in file.contents.keys]
     usable = [(file, key) for file, key in keys if key.key is not None]
-    for file, key in usable:
-        if key.key is not None and spki(key.key.reveal().public_key()) in issued_for:
-            dropped = [other.problem for _, other in keys]
-            return file, key, [one for one in findings if one not in dropped]
+    for certificate in certificates:
+        wanted = spki(certificate.public_key())
+        for file, key in usable:
+            if key.key is not None and spki(key.key.reveal().public_key()) == wanted:
+                dropped = [other.problem for _, other in keys]
+                return file, key, [one for one in findings if one not in dropped]
     if len({spki(key.key.reveal().public_key()) for _, key in usable if key.key}) > 1:
         seen = f"there are {len(usable)} private keys and none of them fits a certificate"
         places = ", ".join(dict.fromkeys(file.contents.source for file, _ in usable))

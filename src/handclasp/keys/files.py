@@ -81,7 +81,7 @@ def check_key_file(read: FileRead, *, allow_wide_mode: bool = False) -> list[Fin
     quoted = shlex.quote(str(read.path))
     if read.mode is not None and read.mode & _TOO_WIDE:
         who = "everybody" if read.mode & 0o007 else "the group"
-        does = "read" if read.mode & 0o044 == read.mode & _TOO_WIDE else "change or read"
+        does = "change or read" if read.mode & 0o022 else "read"
         seen = f"the private key file has mode {read.mode:04o}: {who} may {does} it"
         findings.append(
             found(
@@ -116,6 +116,39 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
     The umask plays no part. Raises FileExistsError (a dangling link counts as existing) or another
     OSError; nothing half-written is left behind then.
     """
+    _write_exclusively(path, data, mode)
+    sync_directory(path.parent)
+
+
+def write_beside(path: Path, data: bytes, mode: int) -> Path:
+    """The whole file under a passing name in the directory of `path`, to be moved or linked there.
+
+    Raises OSError; nothing is left behind then.
+    """
+    # Cut: a name may have 255 bytes, and ours must not be longer than what it replaces allows.
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    _write_exclusively(temporary, data, mode)
+    return temporary
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Put a new file in the place of `path` (or of nothing) in one step.
+
+    A reader sees the old file or the new one, whole. A link at `path` is replaced, not followed.
+    nginx 1.27.4 and later recognises a changed file by inode and whole seconds, so files are never
+    rewritten in place. Raises OSError; then `path` is as it was.
+    """
+    temporary = write_beside(path, data, mode)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def _write_exclusively(path: Path, data: bytes, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600 & mode)
     try:
@@ -129,26 +162,6 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
-    sync_directory(path.parent)
-
-
-def replace_file(path: Path, data: bytes, mode: int) -> None:
-    """Put a new file in the place of `path` (or of nothing) in one step.
-
-    A reader sees the old file or the new one, whole. A link at `path` is replaced, not followed.
-    nginx 1.27.4 and later recognises a changed file by inode and whole seconds, so files are never
-    rewritten in place. Raises OSError; then `path` is as it was.
-    """
-    # Cut: a name may have 255 bytes, and ours must not be longer than what it replaces allows.
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
-    write_private(temporary, data, mode)
-    try:
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

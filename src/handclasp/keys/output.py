@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handclasp.errors import EnvironmentFault, UsageError
-from handclasp.keys.files import replace_file, write_private
+from handclasp.keys.files import sync_directory, write_beside, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 PRIVATE, PUBLIC = 0o600, 0o644
@@ -32,37 +33,89 @@ class Output:
 
 _NOT_OVER = "Name another one, or give --force to have it replaced."
 
+_NO_LINKS = frozenset([errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+"""What file systems without hard links answer (FAT, some network and FUSE ones)."""
+
 
 def write_new(outputs: Iterable[Output], *, hint: str = _NOT_OVER) -> tuple[Path, ...]:
     """Writes files that must not exist yet; when one cannot be written, none is left.
 
+    Each is whole before it has its name, so a killed process leaves no half-written one; what it may
+    leave is a part of several, or a file with a passing name (`.NAME.…`, of the same mode).
     `hint` is what to do about a file that exists. Raises UsageError when one of them does,
     EnvironmentFault when one cannot be written.
     """
-    written: list[Path] = []
+    return _put(outputs, lambda staged, output: _name(staged, output, hint))
+
+
+def write_over(outputs: Iterable[Output]) -> tuple[Path, ...]:
+    """Writes files in the place of what may be there, each in a single step.
+
+    All are on the disk before the first is moved into place, so a full one replaces nothing. Raises
+    UsageError when one of the names is that of a directory, a device, a pipe or a socket,
+    EnvironmentFault when a file cannot be written.
+    """
+    wanted = list(outputs)
+    for output in wanted:
+        if output.path.is_dir():
+            raise UsageError(f"{output.path} is a directory", hint="Name the file to write.")
+        if output.path.exists() and not output.path.is_file():
+            raise UsageError(
+                f"{output.path} is no regular file, and is not replaced",
+                hint="Name a file; `-o -` writes to standard output.",
+            )
+    return _put(wanted, lambda staged, output: staged.replace(output.path), replacing=True)
+
+
+def _put(
+    outputs: Iterable[Output],
+    into_place: Callable[[Path, Output], object],
+    *,
+    replacing: bool = False,
+) -> tuple[Path, ...]:
+    staged: list[tuple[Path, Output]] = []
+    placed: list[Path] = []
     try:
         for output in outputs:
-            write_private(output.path, output.data, output.mode)
-            written.append(output.path)
-    except BaseException as problem:
-        remove(written)
-        if isinstance(problem, FileExistsError):
-            raise UsageError(f"{problem.filename} exists already", hint=hint) from None
-        if isinstance(problem, OSError):
-            raise cannot_write(problem) from None
+            with _told(output):
+                staged.append((write_beside(output.path, output.data, output.mode), output))
+        for temporary, output in staged:
+            with _told(output):
+                into_place(temporary, output)
+            placed.append(output.path)
+        for folder in dict.fromkeys(path.parent for path in placed):
+            with _told(folder):
+                sync_directory(folder)
+    except BaseException:
+        if not replacing:  # what was replaced cannot be had back by taking the new one away
+            remove(placed)
         raise
-    return tuple(written)
+    finally:
+        remove([temporary for temporary, _ in staged])
+    return tuple(placed)
 
 
-def write_over(output: Output) -> None:
-    """Writes one file in a single step, in the place of what may be there.
-
-    Raises EnvironmentFault when it cannot be written; then what was there still is.
-    """
+def _name(staged: Path, output: Output, hint: str) -> None:
+    """Gives a staged file its name unless something has it: a link, unlike a rename, never replaces."""
     try:
-        replace_file(output.path, output.data, output.mode)
+        try:
+            output.path.hardlink_to(staged)
+        except OSError as problem:
+            if problem.errno not in _NO_LINKS:
+                raise
+            write_private(output.path, output.data, output.mode)
+    except FileExistsError:
+        kind = ", as a link" if output.path.is_symlink() else ""
+        raise UsageError(f"{output.path} exists already{kind}", hint=hint) from None
+
+
+@contextlib.contextmanager
+def _told(what: Output | Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as problem:
-        raise cannot_write(problem, output.path) from None
+        path = what.path if isinstance(what, Output) else what
+        raise cannot_write(problem, path) from None
 
 
 def cannot_write(problem: OSError, path: Path | None = None) -> EnvironmentFault:

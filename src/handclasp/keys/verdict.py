@@ -10,8 +10,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from handclasp.certs import facts
 from handclasp.certs.certificate_checks import Role
 from handclasp.certs.checks import check_identity, given_chain
+from handclasp.certs.dn import name_text
 from handclasp.certs.names import covers, subject_alt_names
-from handclasp.certs.path_checks import check_revocation
+from handclasp.certs.path_checks import check_revocation, path_of
 from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.certs.strictness import (
     check_both_roles,
@@ -21,7 +22,7 @@ from handclasp.certs.strictness import (
     check_not_a_ca,
     check_public,
 )
-from handclasp.certs.trust_checks import check_trust
+from handclasp.certs.trust_checks import check_trust, scope_problem, signed_crl, stale_crl
 from handclasp.findings import Finding, Severity, Where, errors_in, found
 from handclasp.keys.assemble import ReadFile, assemble_identity
 from handclasp.keys.load import load_trust
@@ -96,7 +97,7 @@ def judge(
     files: Sequence[ReadFile], question: Question, *, extra: Sequence[Finding] = ()
 ) -> Verdict:
     """Every reason why the pair in `files` would fail; `extra` are findings to be told along."""
-    identity = assemble_identity(files)
+    identity = assemble_identity(files, now=question.now)
     if identity.leaf is None:
         return Verdict(leaf=None, by_role={}, skipped=(), unread=(*identity.findings, *extra))
     trust = _trust(question)
@@ -169,23 +170,47 @@ def _findings(
         for_clients = role is Role.CLIENT
         depth = _DEPTH if question.depth is None else question.depth
         findings += check_trust(
-            trust, now=now, for_clients=for_clients, depth=depth, peer=question.peer
+            trust,
+            now=now,
+            for_clients=for_clients,
+            depth=depth,
+            peer=question.peer,
+            sent=identity.chain,
         )
     elif question.crls:
-        lists = load_trust("the lists given", crls=question.crls)
-        findings += [
-            *lists.findings,
-            *check_revocation(given_chain(identity), lists.crls, where=where),
-        ]
-    if question.depth is None and len(identity.chain) > _NGINX_DEPTH:
+        findings += _lists_alone(identity, question, where)
+    intermediates = len(identity.chain)
+    if trust is not None and (path := path_of(identity, trust)).anchor is not None:
+        intermediates = path.intermediates
+    if question.depth is None and intermediates > _NGINX_DEPTH:
         directive = "ssl_verify_depth" if role is Role.CLIENT else "proxy_ssl_verify_depth"
         seen = (
-            f"there are {len(identity.chain)} intermediates above {facts.label(leaf)}, and an nginx on "
+            f"there are {intermediates} intermediates above {facts.label(leaf)}, and an nginx on "
             f"the other side admits {_NGINX_DEPTH} unless its {directive} says more"
         )
         findings.append(found("verify-depth-too-low", seen, where=where, severity=Severity.WARNING))
     # Written twice where two checks see one thing: the harder word is the one to keep.
     return _hardest(findings)
+
+
+def _lists_alone(identity: IdentityMaterial, question: Question, where: Where) -> list[Finding]:
+    """Revocation lists without a trust: what they name, whether they are in force, and who signed them as
+    far as the chain tells."""
+    lists = load_trust("the lists given", crls=question.crls)
+    chain = given_chain(identity)
+    findings = [*lists.findings, *check_revocation(chain, lists.crls, where=where)]
+    for crl in lists.crls:
+        place = Where(file=lists.file_of(crl))
+        name = f"the CRL of '{name_text(crl.issuer)}'"
+        if stale := stale_crl(crl, question.now):
+            findings.append(found("crl-expired", f"{name} {stale}", where=place))
+        if problem := scope_problem(crl):
+            findings.append(found("crl-not-usable", f"{name} {problem}", where=place))
+        issuers = [link for link in chain if link.subject == crl.issuer]
+        if issuers and not any(signed_crl(one, crl) for one in issuers):
+            seen = f"{name} was not signed by the CA of that name in the chain"
+            findings.append(found("crl-signature-invalid", seen, where=place))
+    return findings
 
 
 def _hardest(findings: Sequence[Finding]) -> list[Finding]:

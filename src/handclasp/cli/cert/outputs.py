@@ -62,7 +62,7 @@ def new_password(
     if always or any(key.encrypted for key in keys):
         told = "a PKCS#12 file has a password" if always else "the private key is encrypted"
         raise UsageError(
-            f"{told}, and none is given for what is to be written",
+            f"{told}, and no password is given for what is to be written",
             hint="Give --new-password-file FILE, or --no-password to write the key unencrypted.",
         )
     return None

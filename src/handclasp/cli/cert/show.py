@@ -10,7 +10,7 @@ import click
 
 from handclasp.cli.cert.inputs import files_argument, files_below, password_options, read_inputs
 from handclasp.cli.options import Moment, format_option
-from handclasp.cli.output import echo_findings, echo_json, sorted_findings
+from handclasp.cli.output import echo_findings, echo_json, printable, sorted_findings
 from handclasp.cli.secrets import secret_of
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import Severity, errors_in
@@ -124,10 +124,10 @@ class _Report:
 
         for number, told in enumerate(self.objects):
             place = f"{told.file}:{told.line}" if told.line else told.file
-            click.echo(f"{place}: {told.kind}, {told.format}")
+            click.echo(printable(f"{place}: {told.kind}, {told.format}"))
             fits = [self._short(other) for other in self.fits[number]]
             table = [*rows(told, now=now), *([("fits", ", ".join(fits))] if fits else [])]
-            click.echo("".join(f"  {name:<10} {text}\n" for name, text in table))
+            click.echo("".join(f"  {name:<10} {printable(text)}\n" for name, text in table))
         self._print_chains()
         echo_findings(self.findings, to_stdout=True, least=Severity.INFO)
 
@@ -144,9 +144,10 @@ class _Report:
         for branch, member in self.family.drawing():
             if isinstance(member, Line):
                 place = f", to be had at {member.urls[0]}" if member.urls else ""
-                click.echo(f"  {branch}{member.missing} (not given{place})")
+                click.echo(printable(f"  {branch}{member.missing} (not given{place})"))
             else:
-                click.echo(f"  {branch}{title(member)}, {self.certificates[member].file}")
+                told = self.certificates[member]
+                click.echo(printable(f"  {branch}{title(member)}, {told.file}"))
         click.echo()
 
 

@@ -1282,4 +1282,33 @@ ENTRIES: tuple[Entry, ...] = (
         fix="Leave the others out; `handclasp cert bundle` writes each certificate of a chain once.",
         references=(rfc(8446, "4.4.2"),),
     ),
+    Entry(
+        slug="critical-extension-unknown",
+        code="HC286",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT, Side.SERVER}),
+        meaning=(
+            "A certificate has an extension that is marked critical and that the verifier does not know, so "
+            'it has to refuse the certificate ("unhandled critical extension").'
+        ),
+        fix="Have the certificate issued without that extension, or with it not marked critical.",
+        references=(rfc(5280, "4.2"),),
+    ),
+    Entry(
+        slug="crl-not-usable",
+        code="HC287",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.SERVER}),
+        meaning=(
+            "The revocation list is for a part of the certificates only, or has a critical extension the "
+            "verifier does not know, so every certificate of that CA is refused."
+        ),
+        fix=(
+            "Get the CA's full list: one without issuingDistributionPoint restrictions, as nginx's `ssl_crl` "
+            "needs it."
+        ),
+        references=(rfc(5280, "5.2.5"), nginx("http_ssl", "ssl_crl")),
+    ),
 )
