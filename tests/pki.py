@@ -209,8 +209,10 @@ def leaf(
     return Pair(certificate, private_key, (issuer, *issuer.issuers))
 
 
-def with_extension(pair: Pair, issuer: Pair, value: x509.ExtensionType) -> Pair:
-    """The same certificate with one critical extension more."""
+def with_extension(
+    pair: Pair, issuer: Pair, value: x509.ExtensionType, *, critical: bool = True
+) -> Pair:
+    """The same certificate with one extension more."""
     old = pair.certificate
     builder = (
         x509.CertificateBuilder()
@@ -220,7 +222,7 @@ def with_extension(pair: Pair, issuer: Pair, value: x509.ExtensionType) -> Pair:
         .serial_number(old.serial_number)
         .not_valid_before(old.not_valid_before_utc)
         .not_valid_after(old.not_valid_after_utc)
-        .add_extension(value, critical=True)
+        .add_extension(value, critical=critical)
     )
     for extension in old.extensions:
         builder = builder.add_extension(extension.value, critical=extension.critical)
@@ -253,8 +255,10 @@ def crl(
     last_update: datetime | None = None,
     next_update: datetime | None = None,
     number: int = 1,
+    extensions: Sequence[x509.ExtensionType] = (),
+    signer: Pair | None = None,
 ) -> bytes:
-    """A PEM CRL of `issuer`."""
+    """A PEM CRL of `issuer`; `extensions` are critical. With `signer` it is a forged one."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
@@ -273,7 +277,9 @@ def crl(
             .revocation_date(NOW - timedelta(minutes=5))
             .build()
         )
-    return builder.sign(issuer.private_key, hashes.SHA256()).public_bytes(
+    for value in extensions:
+        builder = builder.add_extension(value, critical=True)
+    return builder.sign((signer or issuer).private_key, hashes.SHA256()).public_bytes(
         serialization.Encoding.PEM
     )
 

@@ -96,3 +96,14 @@ def test_intermediates_keep_to_the_constraints_as_well() -> None:
         leaf = pki.leaf(below)
         links = [one.certificate for one in (leaf, below, constrained, root)]
         assert [one.slug for one in check_constraints(links, where=Where())] == slugs
+
+
+def test_self_issued_authorities_are_free_of_the_constraints() -> None:
+    """A CA that changes its key keeps its name, whatever its constraints say (RFC 5280, 4.2.1.10)."""
+    root = pki.authority("Root")
+    other = x509.NameConstraints(None, [x509.DirectoryName(pki.dn("Narrow"))])
+    constrained = pki.with_extension(pki.authority("Narrow", issuer=root), root, other)
+    again = pki.authority("Narrow", issuer=constrained, key_label="new key of Narrow")
+    leaf = pki.leaf(again)
+    links = [one.certificate for one in (leaf, again, constrained, root)]
+    assert check_constraints(links, where=Where()) == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import subprocess
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests import pki
 from tests.cli.test_documents import validate
-from tests.integration.running import handclasp
+from tests.integration.running import COMMAND, handclasp
 from tests.openssl import needs_openssl, openssl
 
 if TYPE_CHECKING:
@@ -78,6 +81,11 @@ def _too_long() -> pki.Pair:
     return pki.leaf(pki.authority("Below", issuer=short))
 
 
+def _unrecognized(oid: str, value: bytes = b"\x05\x00") -> x509.UnrecognizedExtension:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
+
+
+NS_TYPE = "2.16.840.1.113730.1.1"
 _DAY = timedelta(days=1)
 _NO_SIGNATURE = pki.key_usage(cert_sign=False, digital_signature=False, content_commitment=True)
 ODD: dict[str, Callable[[], pki.Pair]] = {  # a leaf that is wrong in one way
@@ -98,6 +106,12 @@ ODD: dict[str, Callable[[], pki.Pair]] = {  # a leaf that is wrong in one way
     "name-constraint-on-cn": lambda: pki.leaf(_constrained(), "evil.test"),
     "name-not-covered": lambda: LEAF,
     "verify-depth-too-low": lambda: pki.leaf(LOWER),
+    "critical-extension-unknown": lambda: pki.with_extension(
+        pki.leaf(MIDDLE), MIDDLE, _unrecognized("1.2.3.4.5")
+    ),
+    "old-type-of-a-server": lambda: pki.with_extension(
+        pki.leaf(MIDDLE, usages=None), MIDDLE, _unrecognized(NS_TYPE, b"\x03\x02\x06\x40")
+    ),
 }
 ASKED = {
     "name-not-covered": ("--name", "other.internal"),
@@ -125,6 +139,8 @@ CASES = {  # case → slug, what makes `openssl verify` look at it
     "name-constraint-on-cn": ("name-constraint-violated", ()),
     "name-not-covered": ("name-not-covered", ("-verify_hostname", "other.internal")),
     "verify-depth-too-low": ("verify-depth-too-low", ("-verify_depth", "1")),
+    "critical-extension-unknown": ("critical-extension-unknown", ()),
+    "old-type-of-a-server": ("wrong-eku-or-purpose", ("-purpose", "sslclient")),
 }
 
 
@@ -204,6 +220,158 @@ def test_what_is_given_twice_is_told(tmp_path: Path) -> None:
     assert finding["where"]["file"] == "leaf.pem, same.pem"
     once = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", rc=0)
     assert "certificate-given-twice" not in slugs(once)
+
+
+@needs_openssl
+@pytest.mark.parametrize("case", ["root-expired", "middle-expired", "middle-no-ca", "root-purpose"])
+def test_authorities_that_only_the_trust_has_are_judged_where_they_are_on_the_way(
+    tmp_path: Path, case: str
+) -> None:
+    past = {"not_before": pki.NOW - 3 * _DAY, "not_after": pki.NOW - _DAY}
+    root = pki.authority(
+        "R",
+        **(past if case == "root-expired" else {}),  # type: ignore[arg-type]
+        usages=[pki.SERVER] if case == "root-purpose" else None,
+    )
+    middle = pki.authority(
+        "M",
+        issuer=root,
+        is_ca=case != "middle-no-ca",
+        **(past if case == "middle-expired" else {}),  # type: ignore[arg-type]
+    )
+    leaf = pki.leaf(middle)
+    # A good root beside it must not make up for the bad one.
+    written(
+        tmp_path,
+        leaf_pem=leaf.pem,
+        leaf_key=leaf.key_pem,
+        root_pem=root.pem + middle.pem + ROOT.pem,
+        chain_pem=b"",
+    )
+    document = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", "--trust", "root.pem")
+    expected = {"middle-no-ca": "ca-not-a-ca", "root-purpose": "wrong-eku-or-purpose"}
+    assert expected.get(case, "cert-expired") in errors(document)
+    (tmp_path / "chain.pem").write_bytes(middle.pem)
+    assert not openssl_verifies(tmp_path, "-purpose", "sslclient", "leaf.pem")
+
+
+@needs_openssl
+def test_lists_have_to_cover_what_is_sent_along_and_nothing_else(tmp_path: Path) -> None:
+    part = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+    other = pki.authority("Middle", issuer=ROOT, key_label="another key")
+    lists = {
+        "whole": (pki.crl(ROOT) + pki.crl(MIDDLE), None),
+        "root-only": (pki.crl(ROOT), "crl-missing-for-chain"),
+        "part": (pki.crl(ROOT) + pki.crl(MIDDLE, extensions=[part]), "crl-not-usable"),
+        "odd": (
+            pki.crl(ROOT) + pki.crl(MIDDLE, extensions=[_unrecognized("1.2.3.4")]),
+            "crl-not-usable",
+        ),
+        "forged": (pki.crl(ROOT) + pki.crl(MIDDLE, [LEAF], signer=other), "crl-signature-invalid"),
+    }
+    written(
+        tmp_path,
+        leaf_pem=LEAF.chain_pem,
+        leaf_key=LEAF.key_pem,
+        root_pem=ROOT.pem,
+        chain_pem=MIDDLE.pem,
+    )
+    for name, (data, slug) in lists.items():
+        (tmp_path / name).write_bytes(data)
+        asked = ("leaf.pem", "leaf.key", "--for", "client", "--crl", name)
+        with_trust = errors(checked(tmp_path, *asked, "--trust", "root.pem"))
+        assert (slug in with_trust) if slug else not with_trust, (name, with_trust)
+        assert "cert-revoked" not in with_trust
+        judged = openssl_verifies(tmp_path, "-crl_check_all", "-CRLfile", name, "leaf.pem")
+        assert judged is (slug is None), name
+        alone = errors(checked(tmp_path, *asked))
+        assert alone == ({slug} if slug and slug != "crl-missing-for-chain" else set()), name
+
+
+def test_a_list_out_of_date_is_said_without_trust_too(tmp_path: Path) -> None:
+    old = pki.crl(MIDDLE, last_update=pki.NOW - 3 * _DAY, next_update=pki.NOW - _DAY)
+    written(tmp_path, leaf_pem=LEAF.chain_pem, leaf_key=LEAF.key_pem, old_crl=old)
+    asked = ("leaf.pem", "leaf.key", "--for", "client", "--crl", "old.crl")
+    assert errors(checked(tmp_path, *asked)) == {"crl-expired"}
+
+
+def test_the_leaf_is_found_among_keys_and_certificates_in_any_order(tmp_path: Path) -> None:
+    old = pki.leaf(
+        MIDDLE, "same", not_before=pki.NOW - 9 * _DAY, not_after=pki.NOW - _DAY, sans=["dns:same"]
+    )
+    new = pki.leaf(MIDDLE, "same", sans=["dns:same"])
+    written(
+        tmp_path,
+        root_key=ROOT.key_pem,
+        root_pem=ROOT.pem,
+        old_pem=old.pem,
+        new_pem=new.pem,
+        new_key=new.key_pem,
+        middle_pem=MIDDLE.pem,
+    )
+    files = ("root.key", "root.pem", "old.pem", "new.pem", "new.key", "middle.pem")
+    for order in (files, files[::-1]):
+        assert checked(tmp_path, *order, "--for", "client", rc=0)["ok"]
+
+
+def test_of_an_intermediate_that_was_issued_again_the_newer_one_is_taken(tmp_path: Path) -> None:
+    gone = pki.authority(
+        "Middle", issuer=ROOT, not_after=pki.NOW - _DAY, not_before=pki.NOW - 9 * _DAY
+    )
+    written(
+        tmp_path,
+        leaf_pem=LEAF.pem + gone.pem + MIDDLE.pem,
+        leaf_key=LEAF.key_pem,
+        root_pem=ROOT.pem,
+    )
+    document = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", "--trust", "root.pem")
+    assert errors(document) == set()
+
+
+def test_depth_counts_the_way_that_is_gone(tmp_path: Path) -> None:
+    """As with a cross-signed root: sent along, and not needed by whoever knows it."""
+    old = pki.authority("Old root")
+    crossed = pki.authority("Root", issuer=old)
+    written(
+        tmp_path,
+        leaf_pem=LEAF.pem + MIDDLE.pem + crossed.pem,
+        leaf_key=LEAF.key_pem,
+        root_pem=ROOT.pem,
+        old_pem=old.pem,
+    )
+    asked = ("leaf.pem", "leaf.key", "--for", "client", "--trust")
+    assert "verify-depth-too-low" not in slugs(checked(tmp_path, *asked, "root.pem", rc=0))
+    assert "verify-depth-too-low" in slugs(checked(tmp_path, *asked, "old.pem", rc=0))
+
+
+def test_who_may_do_what_to_a_key_file_is_told_right(tmp_path: Path) -> None:
+    written(tmp_path, leaf_pem=LEAF.chain_pem, leaf_key=LEAF.key_pem)
+    for mode, words in (
+        (0o644, "everybody may read it"),
+        (0o666, "everybody may change or read it"),
+    ):
+        (tmp_path / "leaf.key").chmod(mode)
+        assert words in handclasp("cert", "check", "leaf.pem", "leaf.key", cwd=tmp_path).stdout
+
+
+def test_nothing_in_a_certificate_steers_the_terminal(tmp_path: Path) -> None:
+    name = x509.SubjectAlternativeName([x509.DNSName._init_without_validation("\x1b[2Jevil\x9b1m")])
+    odd = pki.with_extension(pki.leaf(MIDDLE, usages=[pki.SERVER]), MIDDLE, name, critical=False)
+    written(tmp_path, odd_pem=odd.pem)
+    for command in (("show", "odd.pem"), ("check", "odd.pem", "--name", "x")):
+        leader, follower = pty.openpty()
+        subprocess.run(
+            [str(COMMAND), "cert", *command], cwd=tmp_path, stdout=follower, timeout=20, check=False
+        )
+        os.close(follower)
+        said = b""
+        with contextlib.suppress(OSError):
+            while data := os.read(leader, 65536):
+                said += data
+        os.close(leader)
+        assert b"evil" in said
+        assert b"\x1b[2J" not in said
+        assert b"\\x1b[2Jevil" in said
 
 
 def test_a_server_is_asked_for_its_names(tmp_path: Path) -> None:

@@ -139,6 +139,31 @@ def test_java_reads_our_pkcs12(folder: Path) -> None:
     assert "Certificate chain length: 3" in said.stdout
 
 
+def test_the_alias_of_a_pkcs12_is_kept(folder: Path) -> None:
+    made = ("convert", "leaf.pem", "leaf.key", "--to", "p12", "--new-password-file", "new")
+    cert(folder, *made, "--name", "mine", "-o", "a.p12")
+    again = (
+        "convert",
+        "a.p12",
+        "--password-file",
+        "new",
+        "--to",
+        "p12",
+        "--new-password-file",
+        "new",
+    )
+    cert(folder, *again, "-o", "b.p12")
+    said = openssl("pkcs12", "-in", folder / "b.p12", "-passin", "pass:new secret", "-nokeys")
+    assert b"friendlyName: mine" in said
+
+
+def test_devices_and_pipes_are_not_replaced(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    said = cert(folder, "convert", "leaf.pem", "--to", "pem", "-o", "pipe", "--force", rc=2)
+    assert "is no regular file" in said
+    assert stat.S_ISFIFO((folder / "pipe").stat().st_mode)
+
+
 def test_pkcs7_and_der_hold_what_openssl_reads(folder: Path) -> None:
     cert(folder, "convert", "leaf.pem", "cas.pem", "--to", "p7b", "-o", "out.p7b")
     assert mode(folder / "out.p7b") == 0o644

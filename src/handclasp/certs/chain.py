@@ -13,6 +13,7 @@ from handclasp.certs.private_keys import spki
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
@@ -92,7 +93,7 @@ def build_path(
     roots = [anchor for anchor in anchors if self_signed(anchor)]
     if leaf in roots:
         return Path(links=(leaf,), anchor=leaf)
-    helpers = _unique((*intermediates, *anchors))
+    helpers = sorted(_unique((*intermediates, *anchors)), key=_end, reverse=True)
     found = _shortest(leaf, helpers, roots)
     if found is not None:
         return found
@@ -173,11 +174,10 @@ def _leaf(bag: Sequence[x509.Certificate], key: PublicKeyTypes | None) -> x509.C
 def _climb(leaf: x509.Certificate, bag: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     links = [leaf]
     while len(links) < _LONGEST and links[-1].issuer != links[-1].subject:
-        parents = (c for c in bag if c not in links and issued_by(links[-1], c))
-        parent = next(parents, None)
-        if parent is None:
+        parents = [c for c in bag if c not in links and issued_by(links[-1], c)]
+        if not parents:
             break
-        links.append(parent)
+        links.append(max(parents, key=_end))  # of a CA that was issued again the newer certificate
     return links
 
 
@@ -199,6 +199,10 @@ def _shortest(
                 seen.add(parent)
                 pending.append((*links, parent))
     return None
+
+
+def _end(certificate: x509.Certificate) -> datetime:
+    return certificate.not_valid_after_utc
 
 
 def _unique(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:

@@ -76,7 +76,9 @@ def path_of(identity: IdentityMaterial, trust: TrustMaterial) -> Path:
 
 
 def _all(path: Path) -> tuple[x509.Certificate, ...]:
-    return path.links if path.anchor in (None, *path.links) else (*path.links, path.anchor)
+    if path.anchor is None or path.anchor in path.links:
+        return path.links
+    return (*path.links, path.anchor)
 
 
 def _no_path(

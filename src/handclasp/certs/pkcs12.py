@@ -67,7 +67,15 @@ def read_pkcs12(
         return (key,), (), (*findings, refusal)
     keys: tuple[FoundKey, ...] = ()
     if opened.key is not None:
-        keys = (FoundKey(form="pkcs12", encrypted=bool(used), key=Secret(opened.key)),)
+        alias = opened.cert.friendly_name if opened.cert else None
+        keys = (
+            FoundKey(
+                form="pkcs12",
+                encrypted=bool(used),
+                key=Secret(opened.key),
+                name=alias.decode(errors="replace") if alias else None,
+            ),
+        )
     first = (opened.cert.certificate,) if opened.cert else ()
     others = tuple(extra.certificate for extra in opened.additional_certs)
     return keys, first + others, tuple(findings)

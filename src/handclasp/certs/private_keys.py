@@ -42,7 +42,8 @@ class FoundKey:
     """A private key as it was found: the key itself, or the finding that says why not.
 
     `form` is `pkcs8`, `pkcs1`, `sec1`, `pkcs12`, `openssh`, `putty`, … and `encrypted` tells
-    whether it was encrypted where it was found, not whether it could be decrypted.
+    whether it was encrypted where it was found, not whether it could be decrypted. `name` is the friendly
+    name (alias) of a PKCS#12 file.
     """
 
     form: str
@@ -50,6 +51,7 @@ class FoundKey:
     line: int | None = None
     key: Secret[PrivateKeyTypes] | None = None
     problem: Finding | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

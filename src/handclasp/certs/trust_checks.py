@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from handclasp.certs import facts
@@ -17,8 +18,6 @@ from handclasp.findings import Finding, Severity, Where, found
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-
-    from cryptography import x509
 
     from handclasp.certs.material import TrustMaterial
 

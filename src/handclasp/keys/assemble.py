@@ -49,9 +49,9 @@ def assemble_identity(files: Sequence[ReadFile], *, now: datetime) -> IdentityMa
     """The leaf, its chain and its key from all certificates and keys of all files.
 
     The key is the one that fits a certificate, else the only one; the leaf is the certificate it fits,
-    else the first that issued none of the others. Where several would do, a leaf is preferred to a CA,
-    one in force at `now` to others, and then the one that is valid longest. Findings say what could not be read, what is missing
-    and what is odd about the files; `leaf` is None when there is no certificate at all.
+    else the first that issued none of the others. Where several would do, a leaf is preferred to a CA
+    and one in force at `now` to others. Findings say what could not be read, what is missing and what
+    is odd about the files; `leaf` is None when there is no certificate at all.
     """
     given = [cert for file in files for cert in file.contents.certificates]
     # Sorting is stable: what is equally good stays in the order of the files.
@@ -87,13 +87,9 @@ def assemble_identity(files: Sequence[ReadFile], *, now: datetime) -> IdentityMa
     )
 
 
-def _worse(certificate: x509.Certificate, now: datetime) -> tuple[bool, bool, float]:
+def _worse(certificate: x509.Certificate, now: datetime) -> tuple[bool, bool]:
     in_force = certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
-    return (
-        facts.is_ca(certificate),
-        not in_force,
-        -certificate.not_valid_after_utc.timestamp() if not in_force else 0.0,
-    )
+    return facts.is_ca(certificate), not in_force
 
 
 def _twice(files: Sequence[ReadFile]) -> list[Finding]:

@@ -122,7 +122,8 @@ def _encoded(
                 raise _refused(values, "PKCS#12 holds one key and certificates", "`cert split`")
             _fitting(keys, certificates)
             key = keys[0].key if keys else None
-            return encode_pkcs12(key, certificates, password=secret, name=name, legacy=legacy)
+            alias = name or (keys[0].name if keys else None)
+            return encode_pkcs12(key, certificates, password=secret, name=alias, legacy=legacy)
 
 
 def _fitting(keys: Sequence[object], certificates: Sequence[object]) -> None:
