@@ -98,6 +98,11 @@ def test_the_facts_of_a_certificate_are_those_openssl_prints(folder: Path) -> No
     assert (told["ca"], told["line"]) == (False, 2)
 
 
+def test_a_serial_is_written_in_whole_bytes(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_bytes(pki.leaf(ROOT, "x", serial=0x0ABCDE).pem)
+    assert shown(tmp_path, "x.pem")["objects"][0]["serial"] == "0ABCDE"
+
+
 def test_what_holds_one_key_fits_together_across_files(folder: Path) -> None:
     document = shown(folder, "leaf.pem", "leaf.key", "request.csr", "root.pem")
     fits = {one["file"]: sorted(one["fits"]) for one in document["objects"]}
@@ -127,6 +132,23 @@ def test_a_revocation_list_tells_its_number_and_how_many_it_names(folder: Path) 
     (told,) = shown(folder, "root.crl")["objects"]
     assert (told["number"], told["entries"]) == (7, 1)
     assert told["issuer"] == "CN=Root,O=Example Org"
+    assert told["signed_by"] == []
+    crl, root = shown(folder, "root.crl", "root.pem")["objects"]
+    assert crl["signed_by"] == [root["sha256"]]
+    text = handclasp("cert", "show", "root.crl", "root.pem", cwd=folder).stdout
+    assert "signed by  CN=Root,O=Example Org in root.pem" in text
+    text = handclasp("cert", "show", "root.crl", "middle.der", cwd=folder).stdout
+    assert "signed by  none of the given certificates" in text
+
+
+def test_a_request_tells_whether_its_own_key_signed_it(folder: Path, tmp_path: Path) -> None:
+    (told,) = shown(folder, "request.csr")["objects"]
+    assert told["signature_valid"] is True
+    data = bytearray(pki.der_from_pem(pki.request(LEAF)))
+    data[-1] ^= 1
+    (tmp_path / "forged").write_bytes(data)
+    done = handclasp("cert", "show", "forged", cwd=tmp_path)
+    assert "NOT by its own key" in done.stdout
 
 
 def test_no_private_key_and_no_password_is_ever_printed(folder: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
 
 from handclasp.certs.private_keys import FoundKey, FoundPublicKey
+from handclasp.findings import Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from handclasp.findings import Finding
 
+MOST_FINDINGS = 100
+"""How many are told of one file."""
 Signed: TypeAlias = (
     x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList
 )
@@ -54,3 +59,16 @@ class Contents:
         return tuple(
             o.value for o in self.objects if isinstance(o.value, x509.CertificateRevocationList)
         )
+
+
+def bounded(findings: Sequence[Finding], unlisted: int = 0) -> tuple[Finding, ...]:
+    """A damaged bundle may have thousands of problems of one cause: the first ones tell as much.
+
+    `unlisted` is how many there are beyond those. If any is an error, one of those given is.
+    """
+    if len(findings) <= MOST_FINDINGS and not unlisted:
+        return tuple(findings)
+    listed, rest = findings[: MOST_FINDINGS - 1], findings[MOST_FINDINGS - 1 :]
+    worst = next((one for one in rest if one.severity is Severity.ERROR), rest[0])
+    seen = f"{worst.seen}; and {len(rest) - 1 + unlisted} more problems of this file are not listed"
+    return (*listed, replace(worst, seen=seen))

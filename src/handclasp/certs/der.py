@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INTEGER, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET = (
+    0x01,
+    0x02,
+    0x03,
+    0x04,
+    0x06,
+    0x30,
+    0x31,
+)
 CONTEXT_0, CONTEXT_0_PRIMITIVE = 0xA0, 0x80
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+# A key store of a thousand certificates has about a hundred thousand; more would only take time.
+_MOST_ELEMENTS = 500_000
 
 
 class DerError(ValueError):
@@ -59,10 +70,11 @@ def read_element(data: bytes, offset: int = 0, limit: int | None = None) -> Elem
     return Element(tag, offset, start, start + length)
 
 
-def children(data: bytes, parent: Element) -> list[Element]:
-    """The elements directly inside a constructed one."""
-    found, offset = [], parent.start
-    while offset < parent.end:
+def children(data: bytes, parent: Element, *, most: int = sys.maxsize) -> list[Element]:
+    """The elements directly inside a constructed one, the first `most` of them."""
+    found: list[Element] = []
+    offset = parent.start
+    while offset < parent.end and len(found) < most:
         element = read_element(data, offset, parent.end)
         found.append(element)
         offset = element.end
@@ -87,14 +99,18 @@ def oid_text(content: bytes) -> str:
 def walk(data: bytes, *, into_octet_strings: bool = False) -> Iterator[Element]:
     """Every element in document order; with the flag also DER wrapped in OCTET STRINGs.
 
-    Raises DerError where the structure breaks.
+    Raises DerError where the structure breaks, and for more elements than any real file has.
     """
     pending = [read_element(data)]
+    seen = 0
     while pending:
         element = pending.pop()
+        seen += 1
+        if seen > _MOST_ELEMENTS:
+            raise DerError("too many elements")
         yield element
         if element.tag & 0x20:
-            pending.extend(reversed(children(data, element)))
+            pending.extend(reversed(children(data, element, most=_MOST_ELEMENTS)))
         elif into_octet_strings and element.tag in (OCTET_STRING, CONTEXT_0_PRIMITIVE):
             pending.extend(reversed(_wrapped(data, element)))
 

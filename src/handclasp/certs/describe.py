@@ -13,7 +13,13 @@ from handclasp.certs import facts
 from handclasp.certs.chain import issuer_urls
 from handclasp.certs.dn import issuer_text, name_text, subject_text
 from handclasp.certs.names import subject_alt_names
-from handclasp.certs.private_keys import FoundKey, FoundPublicKey, key_type, spki
+from handclasp.certs.private_keys import (
+    UNREADABLE,
+    FoundKey,
+    FoundPublicKey,
+    key_type,
+    spki,
+)
 from handclasp.errors import InternalFault
 
 if TYPE_CHECKING:
@@ -66,6 +72,7 @@ class Description:
 
     Times are aware (UTC). For a revocation list `not_before` and `not_after` are thisUpdate and
     nextUpdate, `number` its crlNumber and `entries` how many certificates it revokes.
+    `signature_valid` tells whether a signing request was signed by its own key (RFC 2986).
     """
 
     file: str
@@ -89,6 +96,7 @@ class Description:
     issuer_urls: tuple[str, ...] = ()
     crl_urls: tuple[str, ...] = ()
     encrypted: bool | None = None
+    signature_valid: bool | None = None
     number: int | None = None
     entries: int | None = None
 
@@ -165,7 +173,7 @@ def _certificate(
         subject=subject_text(certificate),
         issuer=issuer_text(certificate),
         sans=subject_alt_names(certificate),
-        serial=_serial(facts.serial_number(certificate)),
+        serial=facts.serial_text(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         key=key_facts(key),
@@ -195,6 +203,7 @@ def _request(
         key=key_facts(key),
         usages=_usages(request),
         signature=_signature(request),
+        signature_valid=_signed_by_itself(request),
         spki_sha256=_sha256(spki(key)),
     )
 
@@ -233,6 +242,13 @@ def _signature(value: Signed) -> str:
     return _SIGNATURE_NAMES.get(dotted, dotted)
 
 
+def _signed_by_itself(request: x509.CertificateSigningRequest) -> bool | None:
+    try:
+        return request.is_signature_valid
+    except UNREADABLE:
+        return None  # an algorithm the library cannot verify
+
+
 def _crl_number(crl: x509.CertificateRevocationList) -> int | None:
     try:
         return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
@@ -240,57 +256,7 @@ def _crl_number(crl: x509.CertificateRevocationList) -> int | None:
         return None
 
 
-def _serial(number: int) -> str:
-    return f"{'-' if number < 0 else ''}{abs(number):02X}"
-
-
 def _sha256(data: bytes) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(data)
     return digest.finalize().hex()
-
-
-def rows(told: Description, *, now: datetime) -> list[tuple[str, str]]:
-    """The facts as lines for people: a short name and a text."""
-    lines: list[tuple[str, str | None]] = [
-        ("subject", told.subject if told.subject != "" else "(empty)"),
-        ("issuer", told.issuer),
-        ("names", ", ".join(told.sans)),
-        ("valid", _validity(told, now)),
-        ("key", str(told.key) if told.key else None),
-        ("encrypted", {True: "yes", False: "no", None: None}[told.encrypted]),
-        ("usages", ", ".join(told.usages)),
-        ("authority", _authority(told)),
-        ("signed", told.signature),
-        ("serial", told.serial),
-        ("number", None if told.number is None else str(told.number)),
-        ("revoked", None if told.entries is None else f"{told.entries} certificates"),
-        ("issuer at", ", ".join(told.issuer_urls)),
-        ("crl at", ", ".join(told.crl_urls)),
-        ("sha256", told.sha256),
-        ("sha1", told.sha1),
-        ("key sha256", told.spki_sha256),
-    ]
-    return [(name, text) for name, text in lines if text]
-
-
-def _authority(told: Description) -> str | None:
-    if not told.ca:
-        return None
-    if told.path_length is None:
-        return "CA"
-    return f"CA, at most {told.path_length} intermediates below it"
-
-
-def _validity(told: Description, now: datetime) -> str | None:
-    begin, end = told.not_before, told.not_after
-    if begin is None:
-        return None
-    if end is None:
-        return f"from {facts.date(begin)}, without an end"
-    span = f"{facts.date(begin)} to {facts.date(end)}"
-    if now > end:
-        return f"{span} (ended {(now - end).days} days ago)"
-    if now < begin:
-        return f"{span} (begins in {(begin - now).days} days)"
-    return f"{span} ({(end - now).days} days left)"

@@ -34,7 +34,7 @@ PURPOSE_NAMES = {
 def label(certificate: x509.Certificate) -> str:
     """The certificate in a sentence: its subject, or its serial when the subject is empty."""
     text = subject_text(certificate)
-    return f"'{text}'" if text else f"with serial {serial_number(certificate):X}"
+    return f"'{text}'" if text else f"with serial {serial_text(certificate)}"
 
 
 def date(moment: datetime) -> str:
@@ -49,6 +49,13 @@ def serial_number(certificate: x509.Certificate) -> int:
     """
     content = _serial_content(certificate)
     return int.from_bytes(content, "big", signed=True)
+
+
+def serial_text(certificate: x509.Certificate) -> str:
+    """The serial in hexadecimal, whole bytes, as OpenSSL and nginx write it."""
+    number = serial_number(certificate)
+    digits = f"{abs(number):X}"
+    return f"{'-' if number < 0 else ''}{'0' * (len(digits) % 2)}{digits}"
 
 
 def serial_problem(certificate: x509.Certificate) -> str | None:

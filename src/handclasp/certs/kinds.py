@@ -9,6 +9,7 @@ from handclasp.certs import der
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _PKCS7_DATA = "1.2.840.113549.1.7.1"
+_ENOUGH = 10  # fields: no kind needs more to be told, and a hostile file may have millions
 
 
 class Kind(StrEnum):
@@ -40,7 +41,7 @@ def kind_of(data: bytes) -> tuple[Kind | None, int]:
     top = der.read_element(data)
     if top.tag != der.SEQUENCE:
         return None, top.end
-    parts = der.children(data, top)
+    parts = der.children(data, top, most=_ENOUGH)
     tags = [part.tag for part in parts]
     if tags == [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]:
         return _signed_kind(data, parts[0]), top.end
@@ -60,7 +61,7 @@ def _plain_kind(data: bytes, parts: list[der.Element], tags: list[int]) -> Kind 
     if tags[:2] == [der.INTEGER, der.OCTET_STRING]:
         return Kind.KEY_SEC1
     if tags[:2] == [der.INTEGER, der.SEQUENCE]:
-        inner = der.children(data, parts[1])
+        inner = der.children(data, parts[1], most=_ENOUGH)
         wrapped = inner and inner[0].tag == der.OID and der.oid_text(inner[0].content(data))
         return Kind.PKCS12 if wrapped in (_PKCS7_DATA, _SIGNED_DATA) else None
     if tags and set(tags) == {der.INTEGER} and len(tags) >= 9:
@@ -71,7 +72,7 @@ def _plain_kind(data: bytes, parts: list[der.Element], tags: list[int]) -> Kind 
 
 
 def _signed_kind(data: bytes, to_be_signed: der.Element) -> Kind | None:
-    tags = [part.tag for part in der.children(data, to_be_signed)]
+    tags = [part.tag for part in der.children(data, to_be_signed, most=_ENOUGH)]
     if tags[:1] == [der.CONTEXT_0]:
         return Kind.CERTIFICATE
     times = (der.UTC_TIME, der.GENERALIZED_TIME)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from handclasp.certs import facts
 from handclasp.certs.chain import issued_by, issuer_urls, self_signed
 from handclasp.certs.dn import issuer_text
+from handclasp.certs.private_keys import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cryptography import x509
 
@@ -62,45 +63,74 @@ class Family:
         tops = [member for member in self.members if member not in self._issuer]
         for top in tops:
             if self_signed(top):
-                drawn.append(("", top))
-                drawn += self._below(top, "")
+                drawn += self._tree(top, "", "")
                 continue
             gap = Line(links=(top,), missing=issuer_text(top), urls=issuer_urls(top))
-            drawn += [("", gap), ("└─ ", top), *self._below(top, "   ")]
+            drawn += [("", gap), *self._tree(top, "└─ ", "   ")]
         return drawn
 
-    def _below(self, issuer: x509.Certificate, indent: str) -> list[tuple[str, x509.Certificate]]:
-        drawn: list[tuple[str, x509.Certificate]] = []
-        children = self._issued.get(issuer, [])
-        for number, child in enumerate(children, 1):
-            last = number == len(children)
-            drawn.append((f"{indent}{'└─ ' if last else '├─ '}", child))
-            drawn += self._below(child, f"{indent}{'   ' if last else '│  '}")
-        return drawn
+    def _tree(
+        self, top: x509.Certificate, branch: str, indent: str
+    ) -> Iterator[tuple[str, x509.Certificate]]:
+        # No recursion: a chain may be given that is longer than Python's stack.
+        pending = [(branch, indent, top)]
+        while pending:
+            branch, indent, member = pending.pop()
+            yield branch, member
+            children = self._issued.get(member, [])
+            for child in reversed(children):
+                last = child is children[-1]
+                inner = f"{indent}{'   ' if last else '│  '}"
+                pending.append((f"{indent}{'└─ ' if last else '├─ '}", inner, child))
 
     def _issuers(self) -> dict[x509.Certificate, x509.Certificate]:
         by_subject: dict[bytes, list[x509.Certificate]] = defaultdict(list)
         for member in self.members:
             by_subject[member.subject.public_bytes()].append(member)
         issuers: dict[x509.Certificate, x509.Certificate] = {}
+        above: dict[x509.Certificate, x509.Certificate] = {}
         for member in self.members:
+            # Asked first and once: thousands of self-signed certificates may have one name.
+            if self_signed(member):
+                continue
             for candidate in by_subject.get(member.issuer.public_bytes(), ()):
                 # CAs that signed each other would make a ring, of which no tree can be drawn.
-                if candidate == member or member in _above(candidate, issuers):
+                if candidate == member or not issued_by(member, candidate):
                     continue
-                if not self_signed(member) and issued_by(member, candidate):
-                    issuers[member] = candidate
+                if _top(candidate, above) != member:
+                    issuers[member] = above[member] = candidate
                     break
         return issuers
 
 
-def _above(
-    certificate: x509.Certificate, issuers: dict[x509.Certificate, x509.Certificate]
-) -> Iterator[x509.Certificate]:
-    above = certificate
-    while (issuer := issuers.get(above)) is not None:
-        yield issuer
-        above = issuer
+def _top(
+    certificate: x509.Certificate, above: dict[x509.Certificate, x509.Certificate]
+) -> x509.Certificate:
+    """The end of the line above; ways gone are shortened, so that long lines cost no square."""
+    gone = []
+    while (upper := above.get(certificate)) is not None:
+        gone.append(certificate)
+        certificate = upper
+    for passed in gone:
+        above[passed] = certificate
+    return certificate
+
+
+def signers(
+    crl: x509.CertificateRevocationList, certificates: Iterable[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
+    """Those of the certificates whose key signed the revocation list (a renewed CA may be two)."""
+    found = []
+    for certificate in certificates:
+        if certificate.subject != crl.issuer:
+            continue
+        try:
+            # A key that cannot sign, as X25519, is a TypeError.
+            if crl.is_signature_valid(certificate.public_key()):  # type: ignore[arg-type]
+                found.append(certificate)
+        except UNREADABLE:
+            continue
+    return tuple(found)
 
 
 def title(certificate: x509.Certificate) -> str:

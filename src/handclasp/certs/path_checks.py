@@ -146,7 +146,7 @@ def check_revocation(
             if entry is None:
                 continue
             seen = (
-                f"{facts.label(link)} (serial {facts.serial_number(link):X}) was revoked on "
+                f"{facts.label(link)} (serial {facts.serial_text(link)}) was revoked on "
                 f"{facts.date(entry.revocation_date_utc)}{_reason(entry)}"
             )
             findings.append(found("cert-revoked", seen, where=where))

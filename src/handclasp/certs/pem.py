@@ -98,10 +98,11 @@ def _decode(label: str, line: int, text: _Hidden, body: bytes, *, glued: bool) -
         return Block(label, line, text, problem=problem)
     body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b" \t\n")
     headers: list[str] = []
-    while match := _HEADER.match(body):
+    at = 0
+    while match := _HEADER.match(body, at):
         headers.append(match[0].decode("ascii", "replace").strip())
-        body = body[match.end() :]
-    encoded = b"".join(body.split())
+        at = match.end()
+    encoded = b"".join(body[at:].split())
     if not encoded:
         return Block(label, line, text, problem="there is nothing between its BEGIN and END lines")
     try:

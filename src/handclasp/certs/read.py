@@ -9,10 +9,11 @@ import warnings
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_public_key, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key, pkcs7
 
 from handclasp.certs import der, pem
-from handclasp.certs.contents import Contents, FoundObject, Signed
+from handclasp.certs.broken import broken_part, readable_part
+from handclasp.certs.contents import MOST_FINDINGS, Contents, FoundObject, Signed, bounded
 from handclasp.certs.kinds import (
     ELSEWHERE,
     IGNORED_LABELS,
@@ -50,7 +51,8 @@ def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> 
         warnings.simplefilter("ignore")
         reader = _Reader(source, password)
         form = reader.read(data)
-    return Contents(source, form, tuple(reader.objects), tuple(reader.findings))
+    findings = bounded(reader.findings, reader.unlisted)
+    return Contents(source, form, tuple(reader.objects), findings)
 
 
 class _Reader:
@@ -61,6 +63,8 @@ class _Reader:
         self.password = password
         self.objects: list[FoundObject] = []
         self.findings: list[Finding] = []
+        self.failed = False
+        self.unlisted = 0
 
     def read(self, data: bytes) -> str:
         """Reads all of it and returns the format."""
@@ -219,16 +223,15 @@ class _Reader:
             seen = f"the {kind.value} cannot be used: {error}"
             self._say("certificate-unreadable", seen, line=line)
             return
-        self._add(value, kind, line)
+        self._add(value, data, kind, line)
 
-    def _add(self, value: Signed, kind: Kind, line: int | None) -> None:
-        problem = _broken_part(value)
+    def _add(self, value: Signed, data: bytes, kind: Kind, line: int | None) -> None:
+        problem = broken_part(value, data)
         if problem is None:
             self.objects.append(FoundObject(value, line))
             return
-        self._say(
-            "certificate-unreadable", f"the {kind.value} cannot be used: {problem}", line=line
-        )
+        seen = f"the {kind.value}{readable_part(value)} cannot be used: {problem}"
+        self._say("certificate-unreadable", seen, line=line)
 
     def _pkcs12(self, data: bytes) -> None:
         keys, certificates, findings = read_pkcs12(
@@ -237,7 +240,7 @@ class _Reader:
         self.objects += [FoundObject(key) for key in keys]
         self.findings += findings
         for certificate in certificates:
-            self._add(certificate, Kind.CERTIFICATE, None)
+            self._add(certificate, _der(certificate), Kind.CERTIFICATE, None)
 
     def _pkcs7(self, data: bytes, line: int | None) -> None:
         try:
@@ -246,7 +249,7 @@ class _Reader:
             self._say("certificate-unreadable", "the PKCS#7 is damaged", line=line, fix=_COPY)
             return
         for certificate in certificates:
-            self._add(certificate, Kind.CERTIFICATE, line)
+            self._add(certificate, _der(certificate), Kind.CERTIFICATE, line)
 
     def _public_key(self, data: bytes, line: int | None) -> None:
         try:
@@ -273,28 +276,16 @@ class _Reader:
         fix: str | None = None,
         severity: Severity | None = None,
     ) -> None:
-        self.findings.append(found(slug, seen, where=self._where(line), fix=fix, severity=severity))
+        if len(self.findings) >= MOST_FINDINGS and (severity is not None or self.failed):
+            self.unlisted += 1  # only counted: making hundreds of thousands takes seconds
+            return
+        finding = found(slug, seen, where=self._where(line), fix=fix, severity=severity)
+        self.failed = self.failed or finding.severity is Severity.ERROR
+        self.findings.append(finding)
 
 
-def _broken_part(value: Signed) -> str | None:
-    """The library parses lazily; this touches everything the checks read, once and here."""
-    try:
-        _ = value.extensions, value.signature_algorithm_oid
-        if isinstance(value, x509.CertificateRevocationList):
-            _ = value.issuer, value.last_update_utc, value.next_update_utc
-            return None
-        _ = value.subject
-        if isinstance(value, x509.Certificate):
-            _ = value.issuer, value.not_valid_before_utc, value.not_valid_after_utc
-    except x509.DuplicateExtension as error:
-        return f"extension {error.oid.dotted_string} stands twice in it"
-    except UNREADABLE as error:
-        return f"an extension or a name in it is broken ({error})"
-    try:
-        value.public_key()
-    except UNREADABLE as error:
-        return f"its key is damaged or of a kind that is not supported ({error})"
-    return None
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
 
 
 _COPY = "Copy or export it again, in binary mode."
