@@ -56,9 +56,13 @@ def intermediate() -> Pair:
     return pki.authority("Issuing CA", issuer=root())
 
 
-@functools.cache
 def caller(case: str = "p256") -> Pair:
-    """One of CASES."""
+    """One of CASES; the same certificate every time."""
+    return _caller(case)
+
+
+@functools.cache
+def _caller(case: str) -> Pair:
     spiffe = "uri:spiffe://example.org/svc-b"
     return {
         "p256": lambda: pki.leaf(intermediate(), sans=["svc-b.internal", spiffe]),
@@ -254,9 +258,13 @@ def headers(dialect: str, case: str = "p256") -> Headers:
     return WRITERS[dialect](facts(case))
 
 
-def sans(of: Facts, kind: type[x509.GeneralName]) -> list[str]:
+def sans(
+    of: Facts,
+    kind: type[x509.DNSName | x509.IPAddress | x509.UniformResourceIdentifier | x509.RFC822Name],
+) -> list[str]:
+    """The names of one type, in certificate order."""
     extension = of.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    return [str(name) for name in extension.value.get_values_for_type(kind)]  # type: ignore[type-var]
+    return [str(name.value) for name in extension.value if isinstance(name, kind)]
 
 
 def replaced(original: Headers, name: str, value: str | None) -> Headers:

@@ -30,6 +30,8 @@ SERVER, CLIENT, REVOKED = (
     "client.example.internal",
     "gone.example.internal",
 )
+WORD = "svc-b"
+"""Java holds any common name to the DNS constraints where there is no DNS name."""
 STARTED = 20.0
 
 
@@ -45,6 +47,7 @@ def cast(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     issued(ca, SERVER, folder, use=Use.SERVER, kind=kind)
     spiffe = (guessed_name("spiffe://example.internal/client"),)
     issued(ca, CLIENT, folder, kind=kind, names=spiffe)
+    issued(ca, WORD, folder, kind=kind, names=spiffe)
     gone = issued(ca, REVOKED, folder, kind=kind)
     with Directory(ca) as directory:
         at = gone.not_valid_before_utc
@@ -261,7 +264,7 @@ def test_java_takes_every_leaf_with_its_list_and_refuses_the_revoked_one(cast: P
     if shutil.which("java") is None:
         pytest.skip("missing on this machine: java (apt install default-jdk-headless)")
     program = Path(__file__).with_name("Accept.java")
-    leaves = [str(cast / f"{name}.pem") for name in (SERVER, CLIENT, REVOKED)]
+    leaves = [str(cast / f"{name}.pem") for name in (SERVER, CLIENT, WORD, REVOKED)]
     done = subprocess.run(
         [
             *("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", str(program)),
@@ -276,6 +279,6 @@ def test_java_takes_every_leaf_with_its_list_and_refuses_the_revoked_one(cast: P
         pytest.skip("java here has no compiler module, so it cannot run a source file")
     assert done.returncode == 0, done.stderr
     assert [line.split(": ", 1)[0] for line in done.stdout.splitlines()] == [
-        *("accepted", "accepted", "refused")
+        *("accepted", "accepted", "accepted", "refused")
     ]
-    assert "REVOKED" in done.stdout.splitlines()[2]
+    assert "REVOKED" in done.stdout.splitlines()[3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from handclasp.ca.issuing import Order, draw_up, files_of
 from handclasp.ca.names import leaf_names
 from handclasp.ca.newkeys import new_key
 from handclasp.errors import EnvironmentFault, UsageError
-from tests.ca.authority import make_authority, opened
+from tests.ca.authority import issued, make_authority, opened
 from tests.pki import NOW
 
 if TYPE_CHECKING:
@@ -76,6 +77,14 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_issued(
     with pytest.raises(EnvironmentFault, match="cannot be written"):
         _deliver(ca, tmp_path / "file", "a.example")
     assert _count(ca) == before
+
+
+def test_nothing_begins_before_its_issuer(ca: Path, tmp_path: Path) -> None:
+    early = NOW - timedelta(minutes=2)
+    leaf = issued(ca, "early.example", tmp_path, now=early)
+    with opened(ca) as (directory, _):
+        assert leaf.not_valid_before_utc == directory.issuing.certificate.not_valid_before_utc
+    assert leaf.not_valid_before_utc > early - timedelta(minutes=5)
 
 
 def test_a_thousand_certificates_a_minute_are_no_effort(ca: Path, tmp_path: Path) -> None:

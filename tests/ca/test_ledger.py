@@ -264,7 +264,7 @@ def test_a_ledger_held_by_somebody_else_is_waited_for_and_then_told(
     monkeypatch.setattr("handclasp.ca.ledger._PATIENCE", 0.2)
     with contextlib.closing(sqlite3.connect(ca / LEDGER, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with Directory(ca) as directory, pytest.raises(EnvironmentFault, match="locked"):
+        with Directory(ca) as directory, pytest.raises(EnvironmentFault, match="another process"):
             directory.ledger.revoke(1, at=NOW, reason=Reason.UNSPECIFIED)
 
 

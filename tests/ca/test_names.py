@@ -22,6 +22,7 @@ from handclasp.ca.names import (
     uri,
 )
 from handclasp.ca.status import serial_of
+from handclasp.ca.uris import check_list_url
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,90 @@ def test_a_name_of_the_wrong_kind_is_refused(make: object) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=r".+"):
         make("192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("https://h/%zz", "https://h/%a", "https://a..b/x", "https://h:abc/x", "https://h:99999/"),
+        *(
+            "spiffe://a..b/x",
+            "spiffe://.a/x",
+            "spiffe://a./x",
+            "https://a.example./x",
+            "https://h:1:2/",
+        ),
+        *("https://[::1/x", "https://[zz]/x", "https://::1/x", "https://u@h/x", "https://-a/x"),
+        *(
+            "https://a.1/x",
+            "https://a_b/x",
+            "https://h/\xe9",
+            "https://h\\x",
+            "https:h",
+            "file:///a",
+        ),
+        *(f"https://h/{bad}" for bad in '"<>{}|^`\\[] '),
+        *(f"https://h/?{bad}" for bad in '"<>{}|^`\\[] #'[:-1]),
+    ],
+)
+def test_a_uri_that_some_verifier_cannot_read_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^'https?:|^'spiffe:|^'file:"):
+        uri(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "https://h",
+            "https://h/",
+            "https://h?a=b/c?d",
+            "https://h#f",
+            "https://H.example:443/a:b@c",
+        ),
+        *(
+            "https://[2001:db8::1]:8443/x",
+            "https://192.0.2.1/",
+            "urn://a.b/%C3%a9;x=(y)",
+            "spiffe://a_b",
+        ),
+    ],
+)
+def test_a_uri_by_the_rules_is_taken_as_it_is(text: str) -> None:
+    assert uri(text).value == text
+
+
+@pytest.mark.parametrize(
+    ("text", "fit"),
+    [
+        *(("http://crl.example.org/a", True), ("https://h", True), ("ftp://h/a", False)),
+        *(
+            ("https://h/a?b", False),
+            ("https://h/a#b", False),
+            ("https://h:x/", False),
+            ("h", False),
+        ),
+    ],
+)
+def test_lists_are_had_by_http_below_a_plain_url(text: str, fit: bool) -> None:
+    if fit:
+        check_list_url(text)
+        return
+    with pytest.raises(ValueError, match=r".+"):
+        check_list_url(text)
+
+
+def test_a_certificate_has_at_most_a_hundred_names() -> None:
+    names = [dns_name(f"h{number}.example") for number in range(101)]
+    assert len(leaf_names("svc", names[:100])) == 100
+    with pytest.raises(ValueError, match="at most 100 names, and these are 101"):
+        leaf_names("svc", names)
+
+
+@pytest.mark.parametrize("kind", ["dns", "uri", "email"])
+@pytest.mark.parametrize("text", ["a_b.example", ".a_b.example"])
+def test_an_underscore_in_a_constraint_is_refused_for_java_cannot_read_it(
+    kind: str, text: str
+) -> None:
+    with pytest.raises(ValueError, match="underscore"):
+        constraint(kind, text)

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from handclasp.ca.creation import Wishes, make_certificates
+from handclasp.ca.directory import NewAuthority, make_directory
 from handclasp.ca.ledger import ISSUING, ROOT
 from handclasp.ca.names import constraint, constraints_of, guessed_name
 from handclasp.ca.newkeys import KEY_TYPES, kind_of_key, new_key
@@ -27,11 +29,14 @@ from handclasp.ca.profile import (
     Signer,
     Use,
     Validity,
+    intermediate_certificate,
     leaf_certificate,
     root_certificate,
     subject_name,
     use_of,
 )
+from handclasp.certs.secret import Secret
+from handclasp.findings import FindingsError
 from tests.ca.authority import issued, lists, make_authority, opened
 from tests.openssl import needs_openssl, openssl
 from tests.pki import NOW
@@ -175,6 +180,63 @@ def test_alternative_names_are_critical_where_there_is_no_subject() -> None:
     certificate = leaf_certificate(Signer(certificate=root, key=key), leaf)
     assert not certificate.subject.rdns
     assert _extension(certificate, x509.SubjectAlternativeName).critical
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "kept"),
+    [
+        ("svc-b", "spiffe://example.internal/b", False),
+        ("svc-b", "192.0.2.1", False),
+        ("v1.0", "ops@example.internal", False),
+        ("192.0.2.7", "192.0.2.8", False),
+        ("svc-b", "b.example.internal", True),
+        ("Service B", "spiffe://example.internal/b", True),
+        ("b.example.internal", "spiffe://example.internal/b", True),
+    ],
+)
+def test_a_common_name_outside_the_dns_constraints_is_left_out(
+    ca: Path, tmp_path: Path, name: str, other: str, kept: bool
+) -> None:
+    leaf = issued(ca, name, tmp_path, names=(guessed_name(other),))
+    common = [str(one.value) for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    assert common == ([name] if kept else [])
+    assert leaf.subject.rdns
+
+
+def test_without_dns_constraints_a_common_name_stays(tmp_path: Path) -> None:
+    ca = make_authority(tmp_path, constraints=constraints_of([constraint("uri", "a.b")], []))
+    leaf = issued(ca, "svc-b", tmp_path, names=(guessed_name("spiffe://a.b/c"),))
+    assert leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+
+
+def test_the_constraints_of_the_root_bind_too(tmp_path: Path) -> None:
+    """Even where the issuing CA has none."""
+    constrained, free = new_key("p256"), new_key("p256")
+    wishes = Wishes(
+        organisation="Example Org",
+        constraints=constraints_of([constraint("dns", "example.internal")], []),
+        constrain_root=True,
+    )
+    made = make_certificates(wishes, NOW, root_key=constrained, issuing_key=free.public_key())
+    root = made[ROOT]
+    issuing = intermediate_certificate(
+        Signer(certificate=root, key=constrained),
+        made[ISSUING].subject,
+        free.public_key(),
+        Validity.starting(NOW, timedelta(days=9)).within(root),
+    )
+    path = tmp_path / "ca"
+    make_directory(
+        path,
+        wishes.settings(),
+        {
+            ROOT: NewAuthority(certificate=root, key=Secret(constrained)),
+            ISSUING: NewAuthority(certificate=issuing, key=Secret(free)),
+        },
+    )
+    issued(path, "a.example.internal", tmp_path)
+    with pytest.raises(FindingsError, match="name-constraint-violated"):
+        issued(path, "a.example.com", tmp_path)
 
 
 @pytest.mark.parametrize("use", list(Use))

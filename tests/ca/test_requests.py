@@ -3,18 +3,87 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handclasp.ca.requests import key_weakness, read_request
 from handclasp.findings import FindingsError
 from tests import pki
+
+
+def _asking(*names: x509.GeneralName, common_name: str | None = "a.example") -> bytes:
+    builder = x509.CertificateSigningRequestBuilder()
+    builder = builder.subject_name(pki.dn(common_name) if common_name else x509.Name([]))
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    key = ec.generate_private_key(ec.SECP256R1())
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            x509.DNSName(text)
+            for text in (
+                *("*", "*.com", "f*o.example", "..", "", ".a.example", "a.example.", "a b.example"),
+                *("a\x00.example", "10.0.0.1", "x" * 64 + ".example", "a_b.example", "\x1b[31m"),
+            )
+        ),
+        x509.DNSName._init_without_validation("b\xfc.example"),
+        x509.IPAddress(ipaddress.ip_network("10.0.0.0/8")),
+        *(
+            x509.UniformResourceIdentifier(text)
+            for text in (
+                *("", "a", "javascript:alert(1)", "https:///a", "https://x y/", "https://a/%zz"),
+                *("spiffe://A/b", "spiffe://a/..", "SPIFFE://a/b"),
+            )
+        ),
+        *(x509.RFC822Name._init_without_validation(text) for text in ("a", "", "a@", "A <a@b.c>")),
+    ],
+    ids=repr,
+)
+def test_a_name_that_could_not_be_asked_for_is_dropped_with_the_reason(
+    name: x509.GeneralName,
+) -> None:
+    request = read_request(_asking(x509.DNSName("b.example"), name), source="r.csr")
+    assert request.names == (x509.DNSName("b.example"),)
+    assert any(one.startswith("name ") and one.endswith(")") for one in request.extras)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        x509.DNSName("*.a.example"),
+        x509.IPAddress(ipaddress.ip_address("2001:db8::1")),
+        x509.UniformResourceIdentifier("spiffe://a/b"),
+        x509.RFC822Name("Ops@a.example"),
+    ],
+    ids=repr,
+)
+def test_a_fit_name_is_kept_as_it_is(name: x509.GeneralName) -> None:
+    assert read_request(_asking(name), source="r.csr").names == (name,)
+
+
+def test_an_empty_common_name_is_none_and_warns_nobody() -> None:
+    """A warning would be an error here."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    with pytest.warns(UserWarning, match="length"):
+        nobody = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "", _validate=False)])
+    data = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(nobody)
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    assert read_request(data, source="r.csr").common_name is None
 
 
 @functools.cache
@@ -51,6 +120,15 @@ def test_a_damaged_request_is_refused_with_a_finding(data: st.DataObject) -> Non
 def test_any_other_bytes_are_refused_with_a_finding(data: bytes) -> None:
     with pytest.raises(FindingsError, match=r"\[[a-z0-9-]+\]"):
         read_request(data, source="r.csr")
+
+
+@pytest.mark.parametrize(("exponent", "taken"), [(2**31 - 1, True), (2**31 + 1, False)])
+def test_an_exponent_that_go_cannot_take_is_refused(exponent: int, taken: bool) -> None:
+    key = pki.key("strong", kind="rsa2048").public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    modulus = key.public_numbers().n
+    weakness = key_weakness(rsa.RSAPublicNumbers(exponent, modulus).public_key())
+    assert (weakness is None) == taken, weakness
 
 
 def test_two_requests_in_a_file_are_refused() -> None:

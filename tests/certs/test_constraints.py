@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handclasp.certs.constraints import check_constraints, violations
+from handclasp.certs.constraints import check_constraints, refused_by_some, violations
 from handclasp.findings import Where
 from tests import pki
 
@@ -42,6 +42,17 @@ CASES: list[tuple[x509.GeneralName, x509.GeneralName, bool]] = [  # base, name, 
     (MAIL(".example.org"), MAIL("a@b.example.org"), True),
     (MAIL("a@example.org"), MAIL("b@example.org"), False),
     (MAIL("a@example.org"), MAIL("a@example.org"), True),
+    (DNS(".example.org"), DNS("a.example.org"), True),
+    (DNS(".example.org"), DNS("example.org"), False),
+    (DNS("example.org"), DNS("example.org."), False),
+    (URI("example.org"), URI("https://example.org:80/b"), True),
+    (URI("example.org"), URI("https://user@example.org/b"), False),
+    (URI("example.org"), URI("https://example.org?b"), False),
+    (URI("example.org"), URI("https://example.org./b"), False),
+    (URI("example.org"), URI("https://example.org/b:c"), False),
+    (MAIL("BOB@example.org"), MAIL("BOB@EXAMPLE.org"), True),
+    (MAIL("BOB@example.org"), MAIL("bob@example.org"), False),
+    (MAIL("@example.org"), MAIL("bob@example.org"), True),
     (ORG, x509.DirectoryName(pki.dn("svc")), True),
     (ORG, x509.DirectoryName(pki.dn("svc", "Other Org")), False),
 ]
@@ -107,3 +118,51 @@ def test_self_issued_authorities_are_free_of_the_constraints() -> None:
     leaf = pki.leaf(again)
     links = [one.certificate for one in (leaf, again, constrained, root)]
     assert check_constraints(links, where=Where()) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        (URI("example.org"), URI("example.org")),
+        (URI("a.b"), URI("urn:x")),
+        (MAIL("a.b"), MAIL("c")),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_permission_and_exclusion(
+    base: x509.GeneralName, name: x509.GeneralName
+) -> None:
+    assert violations(x509.NameConstraints([base], None), [name])
+    assert violations(x509.NameConstraints(None, [base]), [name])
+    assert not violations(x509.NameConstraints([DNS("a")], None), [name])
+
+
+DOUBTFUL: list[tuple[x509.GeneralName, x509.GeneralName, bool]] = [  # excluded, name, refused
+    (DNS("bad.example.internal"), DNS("*.example.internal"), True),
+    (DNS("bad.example.internal"), DNS("*.Example.internal"), True),
+    (DNS("a.bad.example.internal"), DNS("*.example.internal"), False),
+    (DNS("bad.example.internal"), DNS("good.example.internal"), False),
+    (MAIL("BOB@a.b"), MAIL("bob@a.b"), True),
+    (MAIL("BOB@a.b"), MAIL("rob@a.b"), False),
+    (URI("bad.internal"), URI("https://BAD.internal./"), True),
+    (URI("bad.internal"), URI("https://good.internal\\@bad.internal/"), True),
+    (URI("bad.internal"), URI("https://u@bad.internal/"), True),
+    (URI("bad.internal"), URI("https://bad.internal/a:b"), True),
+    (URI("bad.internal"), URI("https://10.0.0.1/"), True),
+    (URI("bad.internal"), URI("https://[::1]/"), True),
+    (URI("bad.internal"), URI("https://good.internal:80/a"), False),
+    (ip("10.0.0.0/8"), ip("::ffff:10.1.1.1"), True),
+    (ip("10.0.0.0/8"), ip("::ffff:11.1.1.1"), False),
+]
+
+
+@pytest.mark.parametrize(("base", "name", "refused"), DOUBTFUL)
+def test_what_one_verifier_or_another_refuses_is_seen(
+    base: x509.GeneralName, name: x509.GeneralName, refused: bool
+) -> None:
+    assert bool(refused_by_some(x509.NameConstraints(None, [base]), [name])) is refused
+    assert not refused_by_some(x509.NameConstraints(None, [x509.DNSName("z")]), [name])
+
+
+def test_a_uri_with_an_address_is_refused_where_hosts_are_permitted() -> None:
+    limits = x509.NameConstraints([URI("10.0.0.1")], None)
+    assert refused_by_some(limits, [URI("https://10.0.0.1/")])

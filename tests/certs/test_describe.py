@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handclasp.certs.constraints import check_constraints
-from handclasp.certs.describe import describe, rows
+from handclasp.certs.describe import describe
 from handclasp.certs.kinship import Family, title
 from handclasp.certs.read import read_objects
+from handclasp.certs.rows import rows
 from handclasp.certs.strictness import check_letter
 from handclasp.findings import Where
 from tests import pki

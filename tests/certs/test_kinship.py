@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from cryptography import x509  # noqa: TC002  hypothesis looks at the annotations
+import time
+from datetime import timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handclasp.certs.kinship import Family, Line
+from handclasp.certs.kinship import Family, Line, signers
+from handclasp.certs.read import read_objects
 from tests import pki
 
 ROOT = pki.authority("Root")
@@ -59,3 +65,37 @@ def test_a_namesake_that_did_not_sign_is_no_issuer() -> None:
     fake = pki.authority("Lower", issuer=MIDDLE, key_label="another key")
     (line, _) = Family([LEAVES[0].certificate, fake.certificate]).lines()
     assert line.missing == "CN=Lower,O=Example Org"
+
+
+def named(subject: str, issuer: str, serial: int) -> x509.Certificate:
+    """One key signs all of them, so that making thousands takes no time."""
+    signer = pki.key("everybody")
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)]) for n in (subject, issuer)]
+    return (
+        x509.CertificateBuilder(names[1], names[0], signer.public_key(), serial)
+        .not_valid_before(pki.NOW)
+        .not_valid_after(pki.NOW + timedelta(days=1))
+        .sign(signer, SHA256())
+    )
+
+
+def test_a_thousand_self_signed_certificates_of_one_name_take_no_square() -> None:
+    certificates = [named("localhost", "localhost", serial) for serial in range(1, 1001)]
+    began = time.process_time()
+    assert len(Family(certificates).drawing()) == 1000
+    assert time.process_time() - began < 5  # 0.3 s; comparing each with each took a minute
+
+
+def test_a_chain_longer_than_the_stack_of_python_is_drawn() -> None:
+    chain = [named(f"c{n}", f"c{max(n - 1, 0)}", n + 1) for n in range(1200)]
+    family = Family(chain[::-1])
+    assert [member for _, member in family.drawing()] == chain
+    (line,) = family.lines()
+    assert (len(line.links), line.missing) == (1200, None)
+
+
+def test_a_revocation_list_is_signed_by_the_key_and_not_by_the_name() -> None:
+    (crl,) = read_objects(pki.crl(ROOT), source="x").crls
+    impostor = pki.authority("Root", key_label="another key").certificate
+    assert signers(crl, [impostor, MIDDLE.certificate]) == ()
+    assert signers(crl, [impostor, ROOT.certificate]) == (ROOT.certificate,)

@@ -87,7 +87,7 @@ def test_keys_in_a_token_sign_certificates_and_lists(
     )
     run("init", "--name", "Example Org", *keys, *pin)
     run("issue", "a.example", "--use", "server", *pin)
-    run("renew", "a.example", "--force", *pin)
+    run("renew", "a.example.pem", "--force", *pin)
     run("crl", *pin)
     made = tmp_path / "ca"
     assert not list(made.glob("*.key"))
@@ -121,3 +121,35 @@ def test_a_key_that_is_not_there_and_a_wrong_pin_are_told(
     assert "[pin-wrong]" in done.stderr
     assert "97531" not in done.stderr
     assert not list(tmp_path.glob("a.example*"))
+
+
+def test_an_unplugged_roots_list_serves_on_and_a_wrong_pin_is_no_absence(
+    token: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    folder, environment = token
+    key = ("--root-key", "pkcs11:token=ca;object=root")
+    pw = tmp_path / "pw"
+    pw.write_text("secret\n")
+    pw.chmod(0o600)
+
+    def run(*arguments: str | Path, **changed: str) -> tuple[int, str]:
+        whole = ("ca", *arguments, "--password-file", pw)
+        done = handclasp(*whole, cwd=tmp_path, env={**environment, **changed})
+        return done.returncode, done.stderr
+
+    pin, wrong = folder / "pin", folder / "wrong-pin"
+    assert run("init", "--name", "X", *key, "--pin-file", pin)[0] == 0
+    code, said = run("crl", "--pin-file", wrong, "--root-pin-file", pin)
+    assert code == 0, said
+    (tmp_path / "none").mkdir()
+    empty = tmp_path / "none.conf"
+    empty.write_text(f"directories.tokendir = {tmp_path / 'none'}\nobjectstore.backend = file\n")
+    code, said = run("crl", "--root-pin-file", pin, SOFTHSM2_CONF=str(empty))
+    assert (code, "serves until" in said) == (0, True), said
+    code, said = run("crl", "--root-pin-file", wrong)
+    assert "[pin-wrong]" in said
+    code, said = run("crl", "--root-pin-file", pin, "--root-next-update", "9d")
+    assert code == 0, said
+    crl = x509.load_der_x509_crl((tmp_path / "ca/issuing.crl").read_bytes())
+    number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    assert number == 3, "the wrong PIN took a number"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -14,9 +13,6 @@ from handclasp.identity.chain import Authorities
 from handclasp.identity.rules import compile_rule
 from handclasp.spec.values import AllowRule
 from tests import pki
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 NOW = pki.NOW
 
@@ -31,16 +27,17 @@ def issuing() -> pki.Pair:
     return pki.authority("Issuing CA, Europe", issuer=root())
 
 
-def name(
-    *rdns: Sequence[tuple[x509.ObjectIdentifier, str]] | tuple[x509.ObjectIdentifier, str],
-) -> x509.Name:
-    """RDNs in certificate order; one attribute, or several for a multi-valued one."""
+Pair = tuple[x509.ObjectIdentifier, str]
+
+
+def name(*rdns: Pair | list[Pair]) -> x509.Name:
+    """RDNs in certificate order; one attribute, or a list of them for a multi-valued one."""
     with warnings.catch_warnings(action="ignore"):
         return x509.Name(
             [
                 x509.RelativeDistinguishedName(
                     x509.NameAttribute(oid, value, _validate=False)
-                    for oid, value in ([rdn] if isinstance(rdn[0], x509.ObjectIdentifier) else rdn)  # type: ignore[list-item, misc]
+                    for oid, value in (rdn if isinstance(rdn, list) else [rdn])
                 )
                 for rdn in rdns
             ]

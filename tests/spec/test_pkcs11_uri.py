@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,8 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
 )
 def test_what_is_written_is_read_back_the_same(uri: Pkcs11Uri) -> None:
     assert parse_pkcs11_uri(str(uri)) == uri
-    assert parse_pkcs11_uri(uri.for_openssl()) == uri
+    told = replace(uri, object=None) if uri.id is not None else uri
+    assert parse_pkcs11_uri(uri.for_openssl()) == told
     assert not set(str(uri)) & set(" ;\"'\\\n\t#{}$") - set("$';")
 
 

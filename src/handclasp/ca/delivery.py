@@ -7,15 +7,18 @@ before it is on disk: what is on disk is recorded, and what is recorded has its 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from handclasp.ca.issuing import sign
+from handclasp.ca.issuing import record, sign
+from handclasp.certs.private_keys import spki
+from handclasp.certs.read import read_objects
 from handclasp.certs.serialize import encode_key
 from handclasp.errors import EnvironmentFault, HandclaspError, UsageError
-from handclasp.keys.files import replace_file
+from handclasp.keys.files import read_file, replace_file
 from handclasp.keys.output import PUBLIC, Output, cannot_write, remove, write_new
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from handclasp.ca.profile import Signer
     from handclasp.certs.secret import Secret
 
+_DRAFT = re.compile(r"[0-9a-f]{16}\Z")
 _HINT = "Name another directory with -o; keys and certificates are never written over."
 
 
@@ -54,17 +58,24 @@ def deliver(
     ledger knows of anything, wherever that can be told.
     """
     _refuse_taken(parcels)
+    for one in parcels:
+        if one.replace:
+            _refuse_other(directory, one)
     keys = [
         Output(path=one.key_path, data=encode_key(one.key, Encoding.PEM), private=True)
         for one in parcels
         if one.key is not None and one.key_path is not None
     ]
+    drawn = [one.drawn for one in parcels]
+    made = sign(signer, drawn)
     written: list[Path] = []
     try:
-        for key in keys:
-            write_new([key], hint=_HINT)
-            written.append(key.path)
-        made = sign(directory, signer, [one.drawn for one in parcels])
+        with directory.ledger.turn():
+            for key in keys:
+                _sweep(key.path)
+                write_new([key], hint=_HINT)
+                written.append(key.path)
+            record(directory, made, drawn)
     except BaseException:
         remove(written)
         raise
@@ -88,9 +99,62 @@ def _refuse_taken(parcels: Sequence[Parcel]) -> None:
             raise cannot_write(problem, folder) from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise EnvironmentFault(f"{folder} may not be written by this user")
+    for one in parcels:
+        if one.key_path is None or not os.path.lexists(one.key_path):
+            continue
+        if not os.path.lexists(one.certificate_path):
+            raise UsageError(
+                f"{one.key_path} exists already, and no certificate beside it",
+                hint="A command that was cut off may have left it, and then it has no certificate: take it"
+                " away if nothing uses it, or certify it by a request (`openssl req -new -key`, --csr).",
+            )
     for path in paths:
         if os.path.lexists(path):
             raise UsageError(f"{path} exists already", hint=_HINT)
+
+
+def _refuse_other(directory: Directory, parcel: Parcel) -> None:
+    """Only a certificate of this CA for the same key is replaced: with another the pair beside it would
+    break, and anything else is not ours."""
+    path = parcel.certificate_path
+    if not os.path.lexists(path):
+        return
+    read = read_file(path)
+    reason = (
+        _unlike(directory, parcel, read.data or b"") if read.problem is None else read.problem.seen
+    )
+    if reason is not None:
+        raise UsageError(
+            f"{path} is not replaced: {reason}",
+            hint="Name another directory with -o; only a certificate of this CA for the same key is"
+            " replaced.",
+        )
+
+
+def _unlike(directory: Directory, parcel: Parcel, data: bytes) -> str | None:
+    contents = read_objects(data, source=str(parcel.certificate_path))
+    if contents.keys:
+        return "it holds a private key"
+    if not contents.certificates:
+        return "it holds no certificate"
+    old = contents.certificates[0]
+    known = directory.ledger.by_serial(old.serial_number)
+    if known is None or known.certificate != old:
+        return "its certificate was not issued by this CA"
+    if spki(old.public_key()) != spki(parcel.drawn.leaf.public_key):
+        return f"its certificate {old.serial_number:x} has another key than the renewed one"
+    return None
+
+
+def _sweep(path: Path) -> None:
+    """Removes drafts of a key that killed runs left; in the ledger's turn, so no living one has any."""
+    start = f".{path.name[:100]}."
+    drafts = [
+        one
+        for one in path.parent.iterdir()
+        if one.name.startswith(start) and _DRAFT.match(one.name[len(start) :])
+    ]
+    remove(drafts)
 
 
 def _write(parcel: Parcel, data: bytes, certificate: x509.Certificate) -> None:
@@ -104,5 +168,6 @@ def _write(parcel: Parcel, data: bytes, certificate: x509.Certificate) -> None:
         raise EnvironmentFault(
             f"the certificate {certificate.serial_number:x} is issued and in the ledger, but not written:"
             f" {getattr(problem, 'message', problem)}",
-            hint=f"`handclasp ca renew {certificate.serial_number:x}` issues it again for the same key.",
+            hint=f"`handclasp ca renew {certificate.serial_number:x} -o {parcel.certificate_path.parent}`"
+            " issues it again for the same key.",
         ) from None

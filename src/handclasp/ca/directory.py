@@ -72,8 +72,12 @@ class Directory:
                 hint="Name the CA with --directory, or make one with `handclasp ca init`.",
             )
         self.ledger = Ledger(ledger)
-        self.root = self.ledger.authority(ROOT)
-        self.issuing = self.ledger.authority(ISSUING)
+        try:
+            self.root = self.ledger.authority(ROOT)
+            self.issuing = self.ledger.authority(ISSUING)
+        except BaseException:
+            self.ledger.close()
+            raise
 
     def __enter__(self) -> Directory:
         return self

@@ -65,6 +65,24 @@ class Drawn:
 
 def check_authority(directory: Directory, now: datetime) -> None:
     """Raises FindingsError when nothing that the CA signs now could be valid."""
+    findings = _out_of_term(directory, now)
+    record = directory.ledger.by_serial(directory.issuing.certificate.serial_number)
+    if record is not None and record.revoked_at is not None:
+        seen = f"the issuing CA was revoked on {facts.date(record.revoked_at)} ({record.reason})"
+        fix = "Make a new CA; what this one would issue is refused by everybody with its list."
+        where = Where(file=str(directory.path / "issuing.pem"))
+        findings.append(found("cert-revoked", seen, where=where, fix=fix))
+    if findings:
+        raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
+
+
+def check_term(directory: Directory, now: datetime) -> None:
+    """Raises FindingsError when it is before the begin or after the end of a CA of the chain."""
+    if findings := _out_of_term(directory, now):
+        raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
+
+
+def _out_of_term(directory: Directory, now: datetime) -> list[Finding]:
     findings: list[Finding] = []
     for role in ("root", "issuing"):
         certificate = directory.authority(role).certificate
@@ -79,14 +97,7 @@ def check_authority(directory: Directory, now: datetime) -> None:
                 f"it is {facts.date(now)} by this machine, before the {role} CA begins ({begins})"
             )
             findings.append(found("clock-skew", seen, where=where))
-    record = directory.ledger.by_serial(directory.issuing.certificate.serial_number)
-    if record is not None and record.revoked_at is not None:
-        seen = f"the issuing CA was revoked on {facts.date(record.revoked_at)} ({record.reason})"
-        fix = "Make a new CA; what this one would issue is refused by everybody with its list."
-        where = Where(file=str(directory.path / "issuing.pem"))
-        findings.append(found("cert-revoked", seen, where=where, fix=fix))
-    if findings:
-        raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
+    return findings
 
 
 def draw_up(directory: Directory, order: Order, now: datetime) -> Drawn:
@@ -105,6 +116,7 @@ def draw_up(directory: Directory, order: Order, now: datetime) -> Drawn:
         for name in forbidden_by(directory.authority(role).certificate, order.names, subject)
     ]
     findings += _confusions(directory, order, subject, where)
+    findings += _stolen(directory, order)
     wanted = Validity.starting(now, order.lifetime or order.usual)
     validity = wanted.within(issuer)
     if validity.end < wanted.end:
@@ -145,19 +157,35 @@ def _confusions(
     return findings
 
 
-def sign(directory: Directory, signer: Signer, drawn: Sequence[Drawn]) -> list[x509.Certificate]:
-    """Signs and records all of them, or none; what comes back may be given out.
+def _stolen(directory: Directory, order: Order) -> list[Finding]:
+    """A key that was given up as known to others: a new certificate would make the thief valid again."""
+    key = spki(order.public_key)
+    return [
+        found(
+            "csr-key-unsuitable",
+            f"the key of {order.name} is that of {record.serial:x}, revoked on"
+            f" {facts.date(record.revoked_at)} because others have the key",
+            where=Where(file=str(directory.ledger.path)),
+            fix="Make a new key: `ca renew --new-key`, or a request with a new key.",
+        )
+        for record in directory.ledger.compromised()
+        if record.revoked_at is not None and spki(record.certificate.public_key()) == key
+    ][:1]
 
-    Signing comes first and stays in memory: a crash before the record leaves no certificate anywhere.
-    """
-    made = [leaf_certificate(signer, one.leaf) for one in drawn]
+
+def sign(signer: Signer, drawn: Sequence[Drawn]) -> list[x509.Certificate]:
+    """Signs in memory: nobody may see what comes back before it is recorded."""
+    return [leaf_certificate(signer, one.leaf) for one in drawn]
+
+
+def record(directory: Directory, made: Sequence[x509.Certificate], drawn: Sequence[Drawn]) -> None:
+    """Records all that was signed, or nothing; then it may be given out."""
     directory.ledger.record(
         [
             NewRecord(certificate=certificate, name=one.order.name, renews=one.order.renews)
             for certificate, one in zip(made, drawn, strict=True)
         ]
     )
-    return made
 
 
 def crl_url(base: str | None, role: str) -> str | None:

@@ -40,18 +40,18 @@ CREATE TABLE authorities (
 CREATE TABLE certificates (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   serial TEXT NOT NULL UNIQUE,
-  authority TEXT NOT NULL REFERENCES authorities (role),
+  authority TEXT NOT NULL,
   name TEXT NOT NULL,
   not_after INTEGER NOT NULL,
   certificate BLOB NOT NULL,
-  renews TEXT REFERENCES certificates (serial),
+  renews TEXT,
   revoked_at INTEGER,
   reason TEXT,
   CHECK ((revoked_at IS NULL) = (reason IS NULL))
 );
 CREATE INDEX certificates_by_name ON certificates (name);
 CREATE TABLE lists (
-  authority TEXT NOT NULL REFERENCES authorities (role),
+  authority TEXT NOT NULL,
   number INTEGER NOT NULL,
   list BLOB NOT NULL,
   PRIMARY KEY (authority, number)
@@ -121,7 +121,6 @@ class Ledger:
                 f" knows {VERSION})",
                 hint="Use that handclasp, or a newer one.",
             )
-        self._database.execute("PRAGMA foreign_keys = ON")
         self._database.execute("PRAGMA synchronous = EXTRA")
 
     @classmethod
@@ -217,6 +216,10 @@ class Ledger:
         """The leaves issued under a name, in the order of issue."""
         return self._records("WHERE name = ? AND authority = ?", (name, ISSUING))
 
+    def compromised(self) -> list[Record]:
+        """What was revoked because others have its key."""
+        return self._records("WHERE reason = ?", (Reason.KEY_COMPROMISE.value,))
+
     def revoke(self, serial: int, *, at: datetime, reason: Reason) -> None:
         """Marks a certificate as revoked."""
         with self.turn(), _told(self.path):
@@ -287,6 +290,14 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as problem:
+        if getattr(problem, "sqlite_errorcode", 0) & 0xFF in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+        ):
+            raise EnvironmentFault(
+                f"the ledger {path} was held by another process for {_PATIENCE:.0f} seconds",
+                hint="See which one (`fuser` names it), and run the command again when it is done.",
+            ) from None
         raise EnvironmentFault(
             f"the ledger {path} cannot be used: {problem}",
             hint="The directory and the files in it must be this user's to write, on a disk with"

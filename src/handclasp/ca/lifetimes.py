@@ -9,7 +9,9 @@ from handclasp.spec.names import shown
 from handclasp.spec.quantities import duration_text, parse_duration
 
 _YEARS = re.compile(r"([0-9]{1,3})y\Z")
+_DAYS = re.compile(r"([0-9]{1,12})d\Z")
 _MOST_YEARS = 50
+_MOST_DAYS = 3660
 _LEAST = timedelta(minutes=1)
 
 
@@ -20,6 +22,10 @@ def parse_lifetime(text: str) -> timedelta:
         if not 1 <= years <= _MOST_YEARS:
             raise ValueError(f"{shown(text)} is not from 1y to {_MOST_YEARS}y")
         return timedelta(days=365 * years)
+    if (match := _DAYS.match(text)) and int(match[1]) > _MOST_DAYS:
+        raise ValueError(
+            f"{shown(text)} is longer than {_MOST_DAYS}d; beyond that write years, as 11y"
+        )
     lifetime = parse_duration(text)
     if lifetime < _LEAST:
         raise ValueError(f"{shown(text)} is shorter than a minute")

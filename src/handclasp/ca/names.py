@@ -5,24 +5,21 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from handclasp.certs.constraints import violations
+from handclasp.ca.uris import SPIFFE, check_uri
+from handclasp.certs.constraints import refused_by_some, violations
 from handclasp.certs.names import as_address
 from handclasp.spec.names import check_host_name, check_server_name, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_SPIFFE = "spiffe://"
-_SPIFFE_LENGTH = 2048
-_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}\Z")
-_SEGMENT = re.compile(r"[A-Za-z0-9._-]+\Z")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+\Z")
-_LIKE_DNS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)+\Z")
+_LIKE_DNS = re.compile(r"[A-Za-z0-9_*.-]+\Z")
+MOST_NAMES = 100
+"""Of one certificate: with more it outgrows the buffers for handshakes, and verifiers give up."""
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}\Z")
 
 
@@ -46,29 +43,8 @@ def ip_address(text: str) -> x509.IPAddress:
 
 def uri(text: str) -> x509.UniformResourceIdentifier:
     """An absolute URI with a host; a SPIFFE ID by the rules of the SPIFFE-ID document, section 2."""
-    if text.lower().startswith(_SPIFFE):
-        _check_spiffe(text)
-    elif not _SCHEME.match(text) or not urlsplit(text).hostname:
-        raise ValueError(f"{shown(text)} is not a URI with a scheme and a host")
+    check_uri(text)
     return x509.UniformResourceIdentifier(text)
-
-
-def _check_spiffe(text: str) -> None:
-    if not text.startswith(_SPIFFE) or len(text) > _SPIFFE_LENGTH:
-        raise ValueError(
-            f"{shown(text)}: a SPIFFE ID starts with {_SPIFFE} and has at most 2048 bytes"
-        )
-    domain, slash, path = text.removeprefix(_SPIFFE).partition("/")
-    if not _TRUST_DOMAIN.match(domain):
-        raise ValueError(
-            f"{shown(text)}: a trust domain has lower-case letters, digits, dots, hyphens and underscores"
-        )
-    segments = path.split("/") if slash else []
-    if any(not _SEGMENT.match(segment) or segment in (".", "..") for segment in segments):
-        raise ValueError(
-            f"{shown(text)}: the path of a SPIFFE ID has segments of letters, digits, dots, hyphens and"
-            " underscores, and no slash at its end"
-        )
 
 
 def email(text: str) -> x509.RFC822Name:
@@ -116,10 +92,35 @@ def leaf_names(
     if others and own and isinstance(own[0], x509.DNSName) and "." not in own[0].value:
         own = []
     names = tuple(dict.fromkeys([*own, *others]))
+    if len(names) > MOST_NAMES:
+        raise ValueError(
+            f"a certificate has at most {MOST_NAMES} names, and these are {len(names)}"
+        )
     uris = [one for one in names if isinstance(one, x509.UniformResourceIdentifier)]
-    if len(uris) > 1 and any(one.value.startswith(_SPIFFE) for one in uris):
+    if len(uris) > 1 and any(one.value.startswith(SPIFFE) for one in uris):
         raise ValueError("a certificate with a SPIFFE ID has no other URI")
     return names
+
+
+def checked(name: x509.GeneralName) -> x509.GeneralName:
+    """A name from a stranger, when it is one that could be asked for in the same form. Raises ValueError."""
+    value = str(getattr(name, "value", ""))
+    match name:
+        case x509.DNSName():
+            made: x509.GeneralName = dns_name(value)
+        case x509.IPAddress():
+            made = ip_address(value)
+        case x509.UniformResourceIdentifier():
+            made = uri(value)
+        case x509.RFC822Name():
+            made = email(value)
+        case _:
+            raise ValueError("this kind of name is not issued")
+    if str(getattr(made, "value", "")).lower() != value.lower():
+        raise ValueError(
+            f"{shown(value)} would be written {shown(str(getattr(made, 'value', '')))}"
+        )
+    return made
 
 
 def shown_name(name: x509.GeneralName) -> str:
@@ -144,7 +145,7 @@ def constraint(kind: str, text: str) -> x509.GeneralName:
     """
     match kind:
         case "dns":
-            return x509.DNSName(check_host_name(text.removeprefix(".")))
+            return x509.DNSName(_plain_host(text.removeprefix(".")))
         case "ip":
             try:
                 return x509.IPAddress(ipaddress.ip_network(text))
@@ -159,7 +160,14 @@ def constraint(kind: str, text: str) -> x509.GeneralName:
 
 def _dotted_host(text: str) -> str:
     dot = "." if text.startswith(".") else ""
-    return dot + check_host_name(text.removeprefix("."))
+    return dot + _plain_host(text.removeprefix("."))
+
+
+def _plain_host(text: str) -> str:
+    """Java cannot read a CA certificate with an underscore in its constraints."""
+    if "_" in text:
+        raise ValueError(f"{shown(text)}: constraints cannot have an underscore in a host")
+    return check_host_name(text)
 
 
 def constraints_of(
@@ -175,21 +183,38 @@ def constraints_of(
 def forbidden_by(
     authority: x509.Certificate, names: Sequence[x509.GeneralName], subject: x509.Name
 ) -> list[str]:
-    """The names that the constraints of a CA certificate forbid it to issue for."""
-    try:
-        limits = authority.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
+    """The names that the constraints of a CA certificate forbid it to issue for, or that some verifier
+    would refuse for them. The commonName is not among them: see `subject_below`."""
+    limits = _limits(authority)
+    if limits is None:
         return []
     directory = [x509.DirectoryName(subject)] if subject.rdns else []
-    return violations(limits, [*names, *_names_of_subject(names, subject), *directory])
+    every = [*names, *directory]
+    return list(dict.fromkeys([*violations(limits, every), *refused_by_some(limits, every)]))
 
 
-def _names_of_subject(
-    names: Sequence[x509.GeneralName], subject: x509.Name
-) -> list[x509.GeneralName]:
-    """A commonName that looks like a DNS name is held to their constraints by OpenSSL, where the
-    certificate has no DNS name (NAME_CONSTRAINTS_check_CN in crypto/x509/v3_ncons.c)."""
-    if any(isinstance(name, x509.DNSName) for name in names):
-        return []
-    common = [str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return [x509.DNSName(one) for one in common if _LIKE_DNS.match(one)]
+def subject_below(
+    authority: x509.Certificate, names: Sequence[x509.GeneralName], subject: x509.Name
+) -> x509.Name:
+    """The subject without a commonName that is held to DNS constraints and is outside them.
+
+    Where a certificate has no DNS name, OpenSSL (NAME_CONSTRAINTS_check_CN in crypto/x509/v3_ncons.c)
+    takes a commonName with dots for one, and Java any word.
+    """
+    limits = _limits(authority)
+    if limits is None or any(isinstance(name, x509.DNSName) for name in names):
+        return subject
+
+    def outside(attribute: x509.NameAttribute[str | bytes]) -> bool:
+        text = str(attribute.value)
+        like_dns = attribute.oid == NameOID.COMMON_NAME and bool(_LIKE_DNS.match(text))
+        return like_dns and bool(violations(limits, [x509.DNSName(text)]))
+
+    return x509.Name([one for one in subject if not outside(one)])
+
+
+def _limits(authority: x509.Certificate) -> x509.NameConstraints | None:
+    try:
+        return authority.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None

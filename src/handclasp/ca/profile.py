@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from handclasp.ca.names import subject_below
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -126,14 +128,15 @@ def intermediate_certificate(
 
 
 def leaf_certificate(issuer: Signer, leaf: Leaf) -> x509.Certificate:
-    """A leaf below `issuer`.
+    """A leaf below `issuer`, without a commonName that its constraints would be held against.
 
     Raises ValueError for a leaf that would have neither subject nor name, and for a server without a
     name: clients look nowhere else (RFC 9525).
     """
     if not leaf.names and (leaf.use is not Use.CLIENT or not leaf.subject.rdns):
         raise ValueError(f"the {leaf.use.value} certificate needs a name")
-    builder = _builder(leaf.subject, issuer.certificate.subject, leaf.public_key, leaf.validity)
+    subject = subject_below(issuer.certificate, leaf.names, leaf.subject)
+    builder = _builder(subject, issuer.certificate.subject, leaf.public_key, leaf.validity)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
     builder = builder.add_extension(_leaf_usage(leaf), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(_PURPOSES[leaf.use]), critical=False)
@@ -141,7 +144,7 @@ def leaf_certificate(issuer: Signer, leaf: Leaf) -> x509.Certificate:
     if leaf.names:
         # RFC 5280 section 4.2.1.6: critical where it is all there is.
         alternatives = x509.SubjectAlternativeName(leaf.names)
-        builder = builder.add_extension(alternatives, critical=not leaf.subject.rdns)
+        builder = builder.add_extension(alternatives, critical=not subject.rdns)
     return builder.sign(issuer.key, digest_for(issuer.key))
 
 

@@ -5,6 +5,7 @@ A request says which key is wanted, and nothing else unasked: names and usages a
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from handclasp.ca.names import shown_name
+from handclasp.ca.names import checked, shown_name
 from handclasp.certs.read import read_objects
 from handclasp.errors import ExitCode
 from handclasp.findings import FindingsError, Where, errors_in, found
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _RSA_BITS = (2048, 8192)  # from OpenSSL's security level 2 to what takes a tenth of a second to use
+_MOST_EXPONENT = 2**31 - 1  # Go takes none above
 _NAMES = (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier, x509.RFC822Name)
 
 
@@ -66,12 +68,20 @@ def _judged(csr: x509.CertificateSigningRequest, where: Where) -> Request:
         problems.append(found("csr-key-unsuitable", f"its key is {weakness}", where=where))
     if problems:
         raise FindingsError(problems, exit_code=ExitCode.FINDINGS)
-    names, extras = _wishes(csr)
-    common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    others = [one.rfc4514_string() for one in csr.subject if one.oid != NameOID.COMMON_NAME]
+    try:
+        names, extras = _wishes(csr)
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        seen = f"its extensions cannot be read: {problem}"
+        usage = ExitCode.USAGE
+        raise FindingsError([found("csr-unusable", seen, where=where)], exit_code=usage) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names too short or too long; they are judged later
+        subject = csr.subject
+    common = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    others = [one.rfc4514_string() for one in subject if one.oid != NameOID.COMMON_NAME]
     return Request(
         public_key=key,
-        common_name=str(common[-1].value) if common else None,
+        common_name=(str(common[-1].value) or None) if common else None,
         names=names,
         extras=(*(f"subject {one}" for one in others), *extras),
     )
@@ -84,7 +94,8 @@ def key_weakness(key: object) -> str | None:
         if not least <= key.key_size <= most:
             return f"RSA with {key.key_size} bits ({least} to {most} are taken)"
         exponent = key.public_numbers().e
-        return f"RSA with the exponent {exponent}" if exponent < 65537 else None
+        odd = f"RSA with the exponent {exponent} (65537 to {_MOST_EXPONENT} are taken)"
+        return None if 65537 <= exponent <= _MOST_EXPONENT else odd
     if isinstance(key, ec.EllipticCurvePublicKey):
         named = ", ".join(curve.name for curve in _CURVES)
         unfit = f"on the curve {key.curve.name} ({named} are taken)"
@@ -102,10 +113,13 @@ def _wishes(
     for extension in csr.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
             for name in extension.value:
-                if isinstance(name, _NAMES):
-                    names.append(name)
-                else:
+                if not isinstance(name, _NAMES):
                     extras.append(f"name {shown_name(name)}")
+                    continue
+                try:
+                    names.append(checked(name))
+                except ValueError as problem:
+                    extras.append(f"name {shown_name(name)} ({problem})")
         else:
             extras.append(f"extension {extension.oid._name}")  # noqa: SLF001  no public name
     return tuple(names), tuple(extras)

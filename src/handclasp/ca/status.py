@@ -24,14 +24,18 @@ class Standing(StrEnum):
     VALID = "valid"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    ISSUER_REVOKED = "issuer revoked"
 
 
-def standing(record: Record, now: datetime) -> Standing:
-    """Revoked is told before expired: it says more."""
+def standing(record: Record, now: datetime, *, issuer_revoked: bool = False) -> Standing:
+    """Revoked is told before expired: it says more. `issuer_revoked`: the issuing CA is, so a leaf that
+    is otherwise valid is refused with it."""
     if record.revoked_at is not None:
         return Standing.REVOKED
     expired = now > record.certificate.not_valid_after_utc
-    return Standing.EXPIRED if expired else Standing.VALID
+    if expired:
+        return Standing.EXPIRED
+    return Standing.ISSUER_REVOKED if issuer_revoked and is_leaf(record) else Standing.VALID
 
 
 def serial_of(text: str) -> int | None:
@@ -41,12 +45,14 @@ def serial_of(text: str) -> int | None:
 
 
 def candidates(ledger: Ledger, text: str) -> Sequence[Record]:
-    """The certificate with that serial, else the leaves of that name that are not revoked."""
+    """The certificate with that serial, else the leaves of that name that are not revoked; where all
+    are, the newest of them."""
     serial = serial_of(text)
     found = ledger.by_serial(serial) if serial is not None else None
     if found is not None:
         return [found]
-    return [one for one in ledger.by_name(text) if one.revoked_at is None]
+    named = ledger.by_name(text)
+    return [one for one in named if one.revoked_at is None] or named[-1:]
 
 
 def same_key(ledger: Ledger, record: Record, now: datetime) -> list[Record]:

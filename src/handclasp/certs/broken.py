@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 
 from handclasp.certs import der
@@ -26,14 +27,14 @@ _NAMES = {
 _MOST_EXTENSIONS = 64  # more are not tried one by one
 
 
-def broken_part(value: Signed, data: bytes) -> str | None:
-    """What in the object, whose DER is `data`, cannot be parsed; None when everything can."""
+def broken_part(value: Signed) -> str | None:
+    """What in the object cannot be parsed; None when everything can."""
     try:
         _ = value.extensions, value.signature_algorithm_oid
     except x509.DuplicateExtension as error:
         return f"extension {_called(error.oid.dotted_string)} stands twice in it"
     except UNREADABLE as error:
-        return _broken_extension(value, data, error)
+        return _broken_extension(value, error)
     try:
         if isinstance(value, x509.CertificateRevocationList):
             _ = value.issuer, value.last_update_utc, value.next_update_utc
@@ -61,9 +62,10 @@ def readable_part(value: Signed) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-def _broken_extension(value: Signed, data: bytes, error: Exception) -> str:
+def _broken_extension(value: Signed, error: Exception) -> str:
     """Each extension in turn is made an unknown one, in a copy that is thrown away: the one without
     which the rest can be parsed is broken."""
+    data = value.public_bytes(Encoding.DER)
     for oid, end in _extensions(data):
         # Bit 7 marks where an arc ends, so the last byte may be anything below 128.
         masked = bytearray(data)

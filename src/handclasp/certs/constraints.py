@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)+"
+)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PLAIN_URI = re.compile(
+    rf"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::[0-9]+)?(?:/[^\s\\]*)?\Z"
 )
 
 
@@ -68,9 +71,15 @@ def violations(constraints: x509.NameConstraints, names: Iterable[x509.GeneralNa
     """The names that are excluded, or for whose kind there are permitted ones and none covers it."""
     bad: list[str] = []
     for name in names:
+        bases = [*(constraints.excluded_subtrees or ()), *(constraints.permitted_subtrees or ())]
+        unreadable = _unreadable(name) and any(type(base) is type(name) for base in bases)
         excluded = any(_covers(base, name) for base in constraints.excluded_subtrees or ())
         permitted = [b for b in constraints.permitted_subtrees or () if type(b) is type(name)]
-        if excluded or (permitted and not any(_covers(base, name) for base in permitted)):
+        if (
+            unreadable
+            or excluded
+            or (permitted and not any(_covers(base, name) for base in permitted))
+        ):
             bad.append(str(getattr(name, "value", name)))
     return bad
 
@@ -103,26 +112,23 @@ def _names(certificate: x509.Certificate) -> list[x509.GeneralName]:
 def _covers(base: x509.GeneralName, name: x509.GeneralName) -> bool:
     match base, name:
         case x509.DNSName(), x509.DNSName():
-            return _below(base.value, name.value.removeprefix("*."))
+            return _below(base.value, name.value)
         case x509.IPAddress(), x509.IPAddress():
             network = base.value
             if isinstance(network, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
                 return name.value in network
             return False
         case x509.UniformResourceIdentifier(), x509.UniformResourceIdentifier():
-            host = urlsplit(name.value).hostname or ""
-            # With a leading dot: hosts below it only; without: exactly that host.
-            if base.value.startswith("."):
-                return _below(base.value[1:], host) and host.lower() != base.value[1:].lower()
-            return host.lower() == base.value.lower()
+            return _covers_host(base.value, _uri_host(name.value))
         case x509.RFC822Name(), x509.RFC822Name():
             mailbox, wanted = name.value, base.value
-            host = mailbox.rpartition("@")[2]
-            if "@" in wanted:
-                return mailbox.lower() == wanted.lower()
-            if wanted.startswith("."):
-                return _below(wanted[1:], host) and host.lower() != wanted[1:].lower()
-            return host.lower() == wanted.lower()
+            local, _, host = mailbox.rpartition("@")
+            if "@" not in wanted:
+                return _covers_host(wanted, host)
+            # What is before the @ is told apart by case (RFC 5321 section 2.4).
+            wanted_local, _, wanted_host = wanted.rpartition("@")
+            same = not wanted_local or local == wanted_local
+            return same and host.lower() == wanted_host.lower()
         case x509.DirectoryName(), x509.DirectoryName():
             wanted_rdns = list(base.value.rdns)
             return list(name.value.rdns)[: len(wanted_rdns)] == wanted_rdns
@@ -130,5 +136,73 @@ def _covers(base: x509.GeneralName, name: x509.GeneralName) -> bool:
 
 
 def _below(base: str, name: str) -> bool:
-    base, name = base.lower().strip("."), name.lower().rstrip(".")
-    return not base or name == base or name.endswith(f".{base}")
+    base, name = base.lower(), name.lower()
+    return not base or name == base or name.endswith(base if base[0] == "." else f".{base}")
+
+
+def _covers_host(base: str, host: str) -> bool:
+    """With a leading dot: hosts below it only; without: exactly that host."""
+    base, host = base.lower(), host.lower()
+    return host.endswith(base) and host != base if base.startswith(".") else host == base
+
+
+def _uri_host(uri: str) -> str:
+    """The host as OpenSSL finds it (nc_uri in crypto/x509/v3_ncons.c): to the first colon anywhere, else
+    to the first slash. Userinfo and what follows a question mark are part of it."""
+    scheme, separator, rest = uri.partition(":")
+    if not scheme or not separator or not rest.startswith("//"):
+        return ""
+    rest = rest[2:]
+    return rest.partition(":" if ":" in rest else "/")[0]
+
+
+def _unreadable(name: x509.GeneralName) -> bool:
+    """A name that OpenSSL refuses wherever there is a constraint of its kind."""
+    match name:
+        case x509.UniformResourceIdentifier():
+            return not _uri_host(name.value)
+        case x509.RFC822Name():
+            return "@" not in name.value
+        case x509.IPAddress():
+            return not isinstance(name.value, (ipaddress.IPv4Address, ipaddress.IPv6Address))
+    return False
+
+
+def refused_by_some(
+    constraints: x509.NameConstraints, names: Iterable[x509.GeneralName]
+) -> list[str]:
+    """The names that Go or Java refuse below these constraints, or that get round an exclusion in one
+    program or another: what a careful CA does not issue, whatever `violations` says."""
+    excluded = list(constraints.excluded_subtrees or ())
+    bases = [*(constraints.permitted_subtrees or ()), *excluded]
+    bad: list[str] = []
+    for name in names:
+        doubtful = any(_overlaps(base, name) for base in excluded)
+        if isinstance(name, x509.UniformResourceIdentifier):
+            doubtful = doubtful or (any(type(b) is type(name) for b in bases) and _odd_host(name))
+        if doubtful:
+            bad.append(str(getattr(name, "value", name)))
+    return bad
+
+
+def _overlaps(base: x509.GeneralName, name: x509.GeneralName) -> bool:
+    """Whether a verifier may see an excluded name in this one."""
+    match base, name:
+        case x509.DNSName(), x509.DNSName():
+            star, _, above = name.value.lower().partition(".")
+            return star == "*" and base.value.lower().lstrip(".").partition(".")[2] == above
+        case x509.RFC822Name(), x509.RFC822Name():
+            return base.value.lower() == name.value.lower()
+        case x509.UniformResourceIdentifier(), x509.UniformResourceIdentifier():
+            plain = _PLAIN_URI.match(name.value)
+            return plain is not None and _covers_host(base.value, plain["host"])
+        case x509.IPAddress(), x509.IPAddress():
+            mapped = getattr(name.value, "ipv4_mapped", None)
+            return mapped is not None and _covers(base, x509.IPAddress(mapped))
+    return False
+
+
+def _odd_host(name: x509.UniformResourceIdentifier) -> bool:
+    """RFC 5280 section 4.2.1.10 wants a fully qualified name; programs differ over all else."""
+    plain = _PLAIN_URI.match(name.value)
+    return plain is None or plain["host"].rpartition(".")[2].isdecimal()

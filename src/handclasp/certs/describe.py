@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,13 @@ class Description:
 
 def describe(found: FoundObject, *, file: str, form: str) -> Description:
     """The facts of an object that was read from `file`, whose format is `form`."""
+    with warnings.catch_warnings():
+        # Names of requests and lists are parsed anew each time, and odd ones warned of each time.
+        warnings.simplefilter("ignore")
+        return _described(found, file, form)
+
+
+def _described(found: FoundObject, file: str, form: str) -> Description:
     value = found.value
     if isinstance(value, FoundKey):
         key = value.key.reveal().public_key() if value.key is not None else None

@@ -138,6 +138,11 @@ _SSH_PUBLIC = Foreign(
 _HTML = Foreign("it is an HTML page", "Download the certificate itself, not the page around it.")
 _UNPACK = "Unpack it and name the file inside."
 
+BER_WAY_OUT = (
+    "Re-encode it: for PKCS#12, openssl pkcs12 -in FILE -nodes -out all.pem (then name all.pem, "
+    "mode 0600); for PKCS#7, openssl pkcs7 -inform DER -print_certs -in FILE -out chain.pem."
+)
+
 _FOREIGN: tuple[tuple[bytes, Foreign], ...] = (
     (b"\xff\xfe", _UTF16),
     (b"\xfe\xff", _UTF16),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -120,9 +121,12 @@ def signers(
     crl: x509.CertificateRevocationList, certificates: Iterable[x509.Certificate]
 ) -> tuple[x509.Certificate, ...]:
     """Those of the certificates whose key signed the revocation list (a renewed CA may be two)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd names, as in the reader
+        issuer = crl.issuer
     found = []
     for certificate in certificates:
-        if certificate.subject != crl.issuer:
+        if certificate.subject != issuer:
             continue
         try:
             # A key that cannot sign, as X25519, is a TypeError.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 """What pyca/cryptography raises for input that is not what it should be; found by fuzzing."""
+
+
+_DEK_INFO = re.compile(rb"DEK-Info:[ \t]*([A-Z0-9-]+)[ \t]*,[ \t]*([0-9A-Fa-f]*)")  # RFC 1421
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,10 @@ def key_from_legacy_pem(
     text: bytes, form: str, *, password: bytes | None, where: Where, line: int | None = None
 ) -> FoundKey:
     """A PEM key encrypted the traditional way (`Proc-Type: 4,ENCRYPTED`)."""
+    if not _dek_info_holds(text):
+        seen = "the DEK-Info line of the encrypted private key is damaged or of an unknown cipher"
+        problem = found("key-unreadable", seen, where=where)
+        return FoundKey(form=form, encrypted=True, line=line, problem=problem)
     return _load(load_pem_private_key, text, form, True, password, where, line)
 
 
@@ -92,6 +100,13 @@ def describe_key(public_key: PublicKeyTypes) -> str:
     curve = getattr(public_key, "curve", None)
     told = curve.name if curve is not None else size or ""
     return f"{key_type(public_key)} {told}".rstrip()
+
+
+def _dek_info_holds(text: bytes) -> bool:
+    """One DEK-Info header with an initialisation vector as long as its cipher wants it; the library
+    does not look, and ends in a Rust panic, which no handler of exceptions catches."""
+    lines = _DEK_INFO.findall(text)
+    return len(lines) == 1 and len(lines[0][1]) == (32 if lines[0][0].startswith(b"AES") else 16)
 
 
 def _load(

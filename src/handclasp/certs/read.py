@@ -9,12 +9,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key, pkcs7
+from cryptography.hazmat.primitives.serialization import load_der_public_key, pkcs7
 
 from handclasp.certs import der, pem
 from handclasp.certs.broken import broken_part, readable_part
 from handclasp.certs.contents import MOST_FINDINGS, Contents, FoundObject, Signed, bounded
 from handclasp.certs.kinds import (
+    BER_WAY_OUT,
     ELSEWHERE,
     IGNORED_LABELS,
     KEY_KINDS,
@@ -51,6 +52,8 @@ def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> 
         warnings.simplefilter("ignore")
         reader = _Reader(source, password)
         form = reader.read(data)
+        if not reader.objects and not reader.findings:
+            reader.say_nothing_in_it()
     findings = bounded(reader.findings, reader.unlisted)
     return Contents(source, form, tuple(reader.objects), findings)
 
@@ -87,6 +90,10 @@ class _Reader:
             return "pem"
         return self._binary(data)
 
+    def say_nothing_in_it(self) -> None:
+        """An empty PKCS#12, or a file of parameters only: well-formed, and of no use."""
+        self._say("pem-empty-or-corrupt", "there is no certificate or key in it", fix=_WRONG_FILE)
+
     def _say_foreign(self, known: Foreign, line: int | None = None) -> None:
         if known.key_form is None:
             self._say("not-pem", known.seen, line=line, fix=known.fix)
@@ -113,15 +120,11 @@ class _Reader:
                 severity=Severity.WARNING,
             )
         if any("ENCRYPTED" in header for header in block.headers):
-            self._add_key(
-                key_from_legacy_pem(
-                    block.text,
-                    "pem-encrypted",
-                    password=self.password,
-                    where=self._where(block.line),
-                    line=block.line,
-                )
+            where = self._where(block.line)
+            key = key_from_legacy_pem(
+                block.text, "pem-encrypted", password=self.password, where=where, line=block.line
             )
+            self._add_key(key)
             return
         if block.label in IGNORED_LABELS:
             return
@@ -132,7 +135,9 @@ class _Reader:
             kind, end = kind_of(data)
         except der.IndefiniteLengthError:
             self._say(
-                "certificate-unreadable", "it is BER with indefinite lengths, not DER", fix=_BER
+                "certificate-unreadable",
+                "it is BER with indefinite lengths, not DER",
+                fix=BER_WAY_OUT,
             )
             return "unknown"
         except der.DerError:
@@ -223,10 +228,10 @@ class _Reader:
             seen = f"the {kind.value} cannot be used: {error}"
             self._say("certificate-unreadable", seen, line=line)
             return
-        self._add(value, data, kind, line)
+        self._add(value, kind, line)
 
-    def _add(self, value: Signed, data: bytes, kind: Kind, line: int | None) -> None:
-        problem = broken_part(value, data)
+    def _add(self, value: Signed, kind: Kind, line: int | None) -> None:
+        problem = broken_part(value)
         if problem is None:
             self.objects.append(FoundObject(value, line))
             return
@@ -240,16 +245,21 @@ class _Reader:
         self.objects += [FoundObject(key) for key in keys]
         self.findings += findings
         for certificate in certificates:
-            self._add(certificate, _der(certificate), Kind.CERTIFICATE, None)
+            self._add(certificate, Kind.CERTIFICATE, None)
 
     def _pkcs7(self, data: bytes, line: int | None) -> None:
         try:
             certificates = pkcs7.load_der_pkcs7_certificates(data)
-        except UNREADABLE:
-            self._say("certificate-unreadable", "the PKCS#7 is damaged", line=line, fix=_COPY)
-            return
+        except UNREADABLE as error:
+            if "no certificate data" not in str(error):
+                self._say("certificate-unreadable", "the PKCS#7 is damaged", line=line, fix=_COPY)
+                return
+            certificates = []
+        if not certificates:
+            seen = "the PKCS#7 has no certificate in it"
+            self._say("pem-empty-or-corrupt", seen, line=line, fix=_WRONG_FILE)
         for certificate in certificates:
-            self._add(certificate, _der(certificate), Kind.CERTIFICATE, line)
+            self._add(certificate, Kind.CERTIFICATE, line)
 
     def _public_key(self, data: bytes, line: int | None) -> None:
         try:
@@ -284,13 +294,5 @@ class _Reader:
         self.findings.append(finding)
 
 
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
-
-
 _COPY = "Copy or export it again, in binary mode."
 _WRONG_FILE = "Give the file that holds the certificate or key."
-_BER = (
-    "Re-encode it: for PKCS#12, openssl pkcs12 -in FILE -nodes -out all.pem (then name all.pem, "
-    "mode 0600); for PKCS#7, openssl pkcs7 -inform DER -print_certs -in FILE -out chain.pem."
-)

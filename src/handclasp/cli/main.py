@@ -29,6 +29,7 @@ _COMMANDS = {
     "cert": "Read, check and convert certificates and keys of any format.",
     "ca": "A private certificate authority for a team.",
     "hsm": "Keys in a PKCS#11 token.",
+    "identity": "Decode identity headers as a backend would.",
     "explain": "Explain a cause, rule or check by its name.",
     "schema": "Print the JSON Schema of the spec.",
     "completion": "Print the completion script of a shell.",

@@ -42,8 +42,13 @@ class Pkcs11Uri:
         return SCHEME + ";".join([*self._token_parts(), *self._object_parts()])
 
     def for_openssl(self) -> str:
-        """The private key, as providers and engines read it; no PIN is in it."""
-        return SCHEME + ";".join([*self._token_parts(), *self._object_parts(), "type=private"])
+        """The private key, as providers and engines read it; no PIN is in it.
+
+        By its id alone where that is given: libp11 before 0.4.12 goes by the label when it has both, and
+        takes the first of two keys with one label.
+        """
+        named = self._object_parts() if self.id is None else self._object_parts()[-1:]
+        return SCHEME + ";".join([*self._token_parts(), *named, "type=private"])
 
     def _token_parts(self) -> list[str]:
         named = (

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from handclasp.certs.secret import Secret
 
 _KINDS = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519")
+_LONGEST_PASSWORD = 1023  # bytes that PEM encryption takes
 _KINDS_OF_NAMES = ("dns", "ip", "uri", "email")
 
 
@@ -105,9 +106,11 @@ def init(name: str, directory: Path, kind: str, **given: Any) -> None:
     from handclasp.ca.directory import NewAuthority, make_directory
     from handclasp.ca.ledger import ISSUING, ROOT
     from handclasp.ca.newkeys import new_key
+    from handclasp.certs.private_keys import spki
     from handclasp.certs.secret import Secret as Sealed
     from handclasp.cli.ca.token import token_key
 
+    _check_given(directory, given)
     wishes = _wishes(name, given)
     uris = {ROOT: given["root_key"], ISSUING: given["issuer_key"]}
     passwords = _passwords(given, in_files=[role for role, uri in uris.items() if uri is None])
@@ -116,7 +119,11 @@ def init(name: str, directory: Path, kind: str, **given: Any) -> None:
     # One after the other: a token takes one login of a process at a time.
     with _opened(keys.get(ISSUING), uris[ISSUING], open_key) as issuing_key:
         issuing_public = issuing_key.public_key()
+        _check_key("issuing CA", issuing_public)
     with _opened(keys.get(ROOT), uris[ROOT], open_key) as root_key:
+        _check_key("root", root_key.public_key())
+        if spki(root_key.public_key()) == spki(issuing_public):
+            raise UsageError("--root-key and --issuer-key are one key: each CA needs its own")
         certificates = make_certificates(
             wishes, SystemClock().now(), root_key=root_key, issuing_key=issuing_public
         )
@@ -133,6 +140,26 @@ def init(name: str, directory: Path, kind: str, **given: Any) -> None:
     _say(directory, given)
 
 
+def _check_given(directory: Path, given: dict[str, Any]) -> None:
+    """Options that do not go together, and a directory that cannot be made."""
+    if directory.name in ("", ".."):
+        raise UsageError(f"--directory {directory} exists: give the name of a new one")
+    source = click.get_current_context().get_parameter_source("kind")
+    in_tokens = given["root_key"] is not None and given["issuer_key"] is not None
+    if in_tokens and source is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError("both keys are in a token, so there is none to make: leave --key out")
+
+
+def _check_key(role: str, key: object) -> None:
+    from handclasp.ca.requests import key_weakness
+
+    if (weakness := key_weakness(key)) is not None:
+        raise UsageError(
+            f"the key of the {role} is {weakness}",
+            hint="Make a key in the token that verifiers take, EC P-256 for one.",
+        )
+
+
 def _opened(
     key: Secret[CertificateIssuerPrivateKeyTypes] | None, uri: str | None, open_key: TokenKey
 ) -> AbstractContextManager[CertificateIssuerPrivateKeyTypes]:
@@ -144,7 +171,8 @@ def _opened(
 
 def _wishes(name: str, given: dict[str, Any]) -> Wishes:
     from handclasp.ca.creation import Wishes
-    from handclasp.ca.names import constraints_of, uri
+    from handclasp.ca.names import constraints_of
+    from handclasp.ca.uris import check_list_url
 
     permitted = [one for kind in _KINDS_OF_NAMES for one in given[f"permit_{kind}"]]
     constraints = constraints_of(permitted, given["exclude"])
@@ -155,7 +183,7 @@ def _wishes(name: str, given: dict[str, Any]) -> Wishes:
     root_lifetime: timedelta = given["root_lifetime"]
     try:
         if given["crl_url"] is not None:
-            uri(given["crl_url"])
+            check_list_url(given["crl_url"])
         return Wishes(
             organisation=name,
             root_lifetime=root_lifetime,
@@ -185,6 +213,8 @@ def _passwords(given: dict[str, Any], *, in_files: list[str]) -> dict[str, Secre
                 "the CA's keys need a password",
                 hint="Give --password-file FILE, or --no-password to keep them unencrypted.",
             )
+    if any(one and len(one.reveal()) > _LONGEST_PASSWORD for one in (password, root_password)):
+        raise UsageError(f"a password has at most {_LONGEST_PASSWORD} bytes")
     chosen = {role: root_password or password if role == ROOT else password for role in in_files}
     return {role: secret for role, secret in chosen.items() if secret is not None}
 

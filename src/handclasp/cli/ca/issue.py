@@ -15,6 +15,7 @@ from handclasp.cli.ca.options import (
     password_options,
     pin_options,
 )
+from handclasp.cli.output import printable
 from handclasp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from handclasp.ca.directory import Directory
     from handclasp.ca.requests import Request
 
+_MOST_SAID = 100  # names of a request that are repeated
 _KINDS = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519")
 
 
@@ -154,15 +156,20 @@ def _for_request(
     request = read_request(read.data, source=str(path))
     taken = request.names if given["csr_names"] else ()
     called = name or request.common_name or (_bare(request) if taken else None)
-    if called is None:
-        raise UsageError(f"{path} has no name: give NAME on the command line")
     dropped = [*([] if taken else map(shown_name, request.names)), *request.extras]
     told = ["the key", *map(shown_name, taken)]
-    said = f"{path}: taken {', '.join(told)}; dropped {', '.join(dropped) or 'nothing'}"
+    said = f"{path}: taken {_listed(told)}; dropped {_listed(dropped) or 'nothing'}"
     # What a stranger put into a request is not to steer the terminal.
-    click.echo("".join(one if one.isprintable() else "?" for one in said), err=True)
+    click.echo(_line(said), err=True)
+    if called is None:
+        raise UsageError(f"{path} has no name: give NAME on the command line")
     drawn = draw_up(directory, _order(called, request.public_key, taken, given), now)
     return Parcel(drawn=drawn, certificate_path=files_of(given["folder"], called)[0])
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _MOST_SAID} more" if len(words) > _MOST_SAID else ""
+    return ", ".join(words[:_MOST_SAID]) + more
 
 
 def _bare(request: Request) -> str:
@@ -198,13 +205,28 @@ def _say(parcels: Sequence[Parcel], made: Sequence[x509.Certificate]) -> None:
 
     for parcel, certificate in zip(parcels, made, strict=True):
         for note in parcel.drawn.notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(_line(f"note: {note}"), err=True)
+        if certificate.subject != parcel.drawn.leaf.subject:
+            click.echo(_line(_without_common_name(parcel.drawn.order.name)), err=True)
         names = ", ".join(map(shown_name, parcel.drawn.leaf.names))
-        click.echo(
+        said = (
             f"issued {certificate.serial_number:x} for {names}, {parcel.drawn.leaf.use.value}, until"
-            f" {facts.date(certificate.not_valid_after_utc)}",
-            err=True,
+            f" {facts.date(certificate.not_valid_after_utc)}"
         )
+        click.echo(_line(said), err=True)
         click.echo(parcel.certificate_path)
         if parcel.key_path is not None:
             click.echo(parcel.key_path)
+
+
+def _without_common_name(name: str) -> str:
+    return (
+        f"note: the subject has no common name: {name} is outside the DNS names of this CA's name"
+        " constraints, and programs hold a common name to them where there is no DNS name; to have it,"
+        " name the certificate with a DNS name this CA may issue for"
+    )
+
+
+def _line(text: str) -> str:
+    """What a stranger put into a request is not to steer the terminal, nor to make lines of its own."""
+    return printable(text).replace("\n", "\\n")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handclasp.ca.ledger import Record
+    from handclasp.ca.status import Standing
 
 
 @click.command(epilog="Example: handclasp ca list --revoked --format json")
@@ -31,12 +32,15 @@ def list(directory: Path, expired: bool, revoked: bool, form: str) -> None:  # n
     now = SystemClock().now()
     wanted = {Standing.EXPIRED: expired, Standing.REVOKED: revoked}
     with Directory(directory) as opened:
-        records = [
-            one
-            for one in opened.ledger.records()
-            if not (expired or revoked) or wanted.get(standing(one, now), False)
-        ]
-    rows = [_row(one, now) for one in records]
+        records = opened.ledger.records()
+        issuing = opened.ledger.by_serial(opened.issuing.certificate.serial_number)
+        gone = issuing is not None and issuing.revoked_at is not None
+    rows = [
+        _row(one, state, now)
+        for one in records
+        for state in (standing(one, now, issuer_revoked=gone),)
+        if not (expired or revoked) or wanted.get(state, False)
+    ]
     if form == "json":
         echo_json({"directory": str(directory), "certificates": rows})
         return
@@ -57,14 +61,14 @@ def list(directory: Path, expired: bool, revoked: bool, form: str) -> None:  # n
 def _state(row: dict[str, Any]) -> str:
     if row["state"] == "revoked":
         return f"revoked: {row['reason']}"
-    return f"{row['days_left']} days left" if row["state"] == "valid" else "expired"
+    return f"{row['days_left']} days left" if row["state"] == "valid" else str(row["state"])
 
 
-def _row(record: Record, now: datetime) -> dict[str, Any]:
+def _row(record: Record, state: Standing, now: datetime) -> dict[str, Any]:
     from cryptography.hazmat.primitives.hashes import SHA256
 
     from handclasp.ca.profile import use_of
-    from handclasp.ca.status import is_leaf, standing
+    from handclasp.ca.status import is_leaf
     from handclasp.certs.dn import subject_text
     from handclasp.certs.names import subject_alt_names
 
@@ -79,7 +83,7 @@ def _row(record: Record, now: datetime) -> dict[str, Any]:
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": end.isoformat(),
         "days_left": (end - now).days,
-        "state": standing(record, now).value,
+        "state": state.value,
         "revoked_at": record.revoked_at.isoformat() if record.revoked_at else None,
         "reason": record.reason.value if record.reason else None,
         "renews": f"{record.renews:x}" if record.renews is not None else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from handclasp.cli.output import echo_findings
 from handclasp.cli.secrets import asked_secret, check_secret_file, secret_of, secret_options
 from handclasp.errors import UsageError
+from handclasp.findings import FindingsError
 from handclasp.keys.secret import SecretSource
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ def pin_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return module(secret_options("pin", "PIN of the token")(command))
 
 
+def root_pin_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--root-pin-file FILE, --root-pin-env NAME."""
+    return secret_options("root-pin", "PIN of the root's token; default: the same PIN")(command)
+
+
 def password_of(
     file: Path | None, env: str | None, *, what: str = "password"
 ) -> Secret[bytes] | None:
@@ -83,9 +90,11 @@ def open_signer(
 ) -> Iterator[Signer]:
     """A CA with its key; a password that is needed and not given is asked for on a terminal."""
     from handclasp.cli.ca.token import token_key
-    from handclasp.findings import FindingsError
 
-    token = token_key(given["module"], given["pin_file"], given["pin_env"])
+    pins = given["pin_file"], given["pin_env"]
+    if role == "root" and (given.get("root_pin_file") or given.get("root_pin_env")):
+        pins = given["root_pin_file"], given["root_pin_env"]
+    token = token_key(given["module"], *pins)
     with contextlib.ExitStack() as opened:
         try:
             signer = opened.enter_context(
@@ -95,9 +104,22 @@ def open_signer(
             wanted = any(one.slug == "key-encrypted-no-passphrase" for one in problem.findings)
             typed = asked_secret(f"Password of the {role} key") if wanted else None
             if typed is None:
-                raise
+                raise _by_our_options(problem, role) from None
             signer = opened.enter_context(directory.signer(role, password=typed, token_key=token))
         yield signer
+
+
+def _by_our_options(problem: FindingsError, role: str) -> FindingsError:
+    """The way out in the options of these commands; the catalogue speaks of nginx and the spec."""
+    option = "--root-password-file or --password-file" if role == "root" else "--password-file"
+    fixes = {
+        "key-wrong-passphrase": f"Give the right password of the {role} key with {option}.",
+        "key-encrypted-no-passphrase": f"Give the password of the {role} key with {option}.",
+    }
+    return FindingsError(
+        [dataclasses.replace(one, fix=fixes.get(one.slug, one.fix)) for one in problem.findings],
+        exit_code=problem.exit_code,
+    )
 
 
 class Parsed(click.ParamType[Any]):

@@ -14,7 +14,10 @@ from handclasp.cli.ca.options import (
     password_options,
     pin_options,
 )
+from handclasp.cli.ca.revoke import is_file
 from handclasp.errors import UsageError
+
+_KINDS = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519")
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -29,16 +32,20 @@ if TYPE_CHECKING:
 )
 @click.argument("which", metavar="SERIAL|FILE|NAME")
 @click.option("--new-key", is_flag=True, help="With a new key of the same kind.")
+@click.option("--key-type", "kind", type=click.Choice(_KINDS), help="Another kind, with --new-key.")
 @click.option("--lifetime", type=LIFETIME, help="Default: as long as before.")
 @click.option(
     "-o",
     "--output",
     "folder",
     type=click.Path(path_type=Path),
-    default=Path(),
-    help="Directory to write to; default: the current one.",
+    help="Directory to write NAME.pem to; default: for a FILE where it is.",
 )
-@click.option("--force", is_flag=True, help="Replace the certificate file; never a key.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace the certificate file, where it is this CA's for the same key; never a key.",
+)
 @directory_option
 @password_options
 @pin_options
@@ -46,7 +53,8 @@ def renew(which: str, directory: Path, **given: Any) -> None:
     """Issue again what was issued before, for a new time.
 
     Names, use and key stay as they are; of a NAME the newest certificate is meant. The old certificate
-    stays valid to its end. A revoked one is renewed with a new key only.
+    stays valid to its end. A revoked one is renewed with a new key only. A FILE is replaced with --force,
+    else the new one goes to the directory that -o names; a SERIAL or NAME says not where, so -o must.
     """
     from handclasp.agent.clock import SystemClock
     from handclasp.ca.delivery import deliver
@@ -59,9 +67,12 @@ def renew(which: str, directory: Path, **given: Any) -> None:
             "--force replaces a certificate of the same key, and --new-key makes another",
             hint="Name a new directory with -o and switch over to it whole.",
         )
+    if given["kind"] and not given["new_key"]:
+        raise UsageError("--key-type is for --new-key")
     now = SystemClock().now()
     with Directory(directory) as opened:
         record = _newest(opened, which)
+        given["target"] = _target(opened, which, record, given)
         if record.revoked_at is not None and not given["new_key"]:
             raise UsageError(
                 f"{record.serial:x} is revoked ({record.reason})", hint="Give --new-key."
@@ -93,15 +104,51 @@ def _newest(directory: Directory, which: str) -> Record:
     return record
 
 
+def _target(
+    directory: Directory, which: str, record: Record, given: dict[str, Any]
+) -> tuple[Path, Path]:
+    """Where the certificate, and a new key, go."""
+    from handclasp.ca.issuing import files_of
+
+    folder: Path | None = given["folder"]
+    if folder is not None:
+        return files_of(folder, record.name)
+    if not is_file(directory, which):
+        raise UsageError(
+            "it is not said where the certificate goes",
+            hint="Give -o DIRECTORY, or in the place of SERIAL or NAME the certificate's file.",
+        )
+    if given["new_key"]:
+        return files_of(Path(which).parent, record.name)
+    if not given["force"]:
+        raise UsageError(
+            f"{which} exists already",
+            hint="--force replaces a certificate of the same key; or give another directory with -o.",
+        )
+    return Path(which), Path(which)
+
+
+def _kind(public_key: object, wanted: str | None) -> str:
+    from handclasp.ca.newkeys import kind_of_key
+
+    kind = wanted or kind_of_key(public_key)
+    if kind not in _KINDS:
+        raise UsageError(
+            f"the old key is of a kind that is not made here ({kind})",
+            hint=f"Say with --key-type which the new one shall be: {', '.join(_KINDS)}.",
+        )
+    return kind
+
+
 def _parcel(directory: Directory, record: Record, given: dict[str, Any], now: datetime) -> Parcel:
     from handclasp.ca.delivery import Parcel
-    from handclasp.ca.issuing import Order, draw_up, files_of
-    from handclasp.ca.newkeys import kind_of_key, new_key
+    from handclasp.ca.issuing import Order, draw_up
+    from handclasp.ca.newkeys import new_key
     from handclasp.ca.profile import general_names, use_of
     from handclasp.certs.secret import Secret
 
     old = record.certificate
-    key = new_key(kind_of_key(old.public_key())) if given["new_key"] else None
+    key = new_key(_kind(old.public_key(), given["kind"])) if given["new_key"] else None
     order = Order(
         name=record.name,
         public_key=key.public_key() if key else old.public_key(),
@@ -112,7 +159,7 @@ def _parcel(directory: Directory, record: Record, given: dict[str, Any], now: da
         renews=record.serial,
     )
     drawn = draw_up(directory, order, now)
-    certificate_path, key_path = files_of(given["folder"], record.name)
+    certificate_path, key_path = given["target"]
     return Parcel(
         drawn=drawn,
         certificate_path=certificate_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def revoke(which: str, reason: str, directory: Path) -> None:
     """
     from handclasp.agent.clock import SystemClock
     from handclasp.ca.directory import Directory
-    from handclasp.ca.ledger import ROOT
+    from handclasp.ca.ledger import ISSUING, ROOT
     from handclasp.ca.revocation import Reason
     from handclasp.ca.status import same_key
     from handclasp.certs import facts
@@ -45,6 +46,12 @@ def revoke(which: str, reason: str, directory: Path) -> None:
     now = SystemClock().now()
     with Directory(directory) as opened, opened.ledger.turn():
         record = wanted(opened, which)
+        if record.authority == ROOT and which == ISSUING and record.revoked_at is None:
+            raise UsageError(
+                f"{which!r} is the issuing CA: everything it issued would be refused with it",
+                hint=f"If that is meant, name it by its file: `ca revoke {directory / 'issuing.pem'}"
+                " --reason cACompromise`.",
+            )
         if record.serial == opened.root.certificate.serial_number:
             raise UsageError(
                 "a root cannot be revoked: its own list would be signed with the key in doubt",
@@ -70,12 +77,15 @@ def revoke(which: str, reason: str, directory: Path) -> None:
 
 def wanted(directory: Directory, which: str) -> Record:
     """The one certificate that a serial, a file or a name means. Raises UsageError."""
+    from handclasp.ca.ledger import ISSUING, ROOT
     from handclasp.ca.status import candidates
 
+    if is_file(directory, which):
+        return _of_file(directory, Path(which))
     found = [*candidates(directory.ledger, which)]
-    path = Path(which)
-    if not found and path.exists():
-        found = [_of_file(directory, path)]
+    if not found and which in (ROOT, ISSUING):
+        serial = directory.authority(which).certificate.serial_number
+        found = [one for one in directory.ledger.records() if one.serial == serial]
     if not found:
         raise UsageError(
             f"{directory.path} has issued nothing with the serial, file or name {which!r}",
@@ -89,14 +99,29 @@ def wanted(directory: Directory, which: str) -> Record:
     return found[0]
 
 
+def is_file(directory: Directory, which: str) -> bool:
+    """It names a file, and no serial or name of the ledger."""
+    from handclasp.ca.status import candidates
+
+    return not candidates(directory.ledger, which) and os.path.lexists(which)
+
+
 def _of_file(directory: Directory, path: Path) -> Record:
     from handclasp.certs.read import read_objects
+    from handclasp.errors import ExitCode
+    from handclasp.findings import FindingsError
     from handclasp.keys.files import read_file
 
     read = read_file(path)
+    if read.problem is not None:
+        raise FindingsError([read.problem], exit_code=ExitCode.USAGE)
     contents = read_objects(read.data or b"", source=str(path))
     if not contents.certificates:
-        raise UsageError(f"{path} holds no certificate")
+        what = "a private key and no certificate" if contents.keys else "no certificate"
+        raise UsageError(
+            f"{path} holds {what}",
+            hint="Name the certificate's file, its serial or its name; `handclasp ca list` shows both.",
+        )
     leaf = contents.certificates[0]
     record = directory.ledger.by_serial(leaf.serial_number)
     if record is None or record.certificate != leaf:

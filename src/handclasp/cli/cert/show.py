@@ -73,16 +73,21 @@ class _Report:
     """Everything that was read, described, and how it belongs together."""
 
     def __init__(self, inputs: Sequence[ReadFile]) -> None:
+        from cryptography import x509
+
         from handclasp.certs.describe import describe
         from handclasp.certs.kinship import Family
 
         self.inputs = inputs
         self.objects: list[Description] = []
         self.certificates: dict[x509.Certificate, Description] = {}
+        self.crls: dict[int, x509.CertificateRevocationList] = {}
         for one in inputs:
             for found in one.contents.objects:
                 told = describe(found, file=one.contents.source, form=one.contents.format)
                 self.objects.append(told)
+                if isinstance(found.value, x509.CertificateRevocationList):
+                    self.crls[len(self.objects) - 1] = found.value
                 if told.kind == "certificate":
                     self.certificates.setdefault(found.value, told)  # type: ignore[arg-type]
         self.fits = _fits(self.objects)
@@ -103,6 +108,7 @@ class _Report:
                 {
                     **told.as_json(),
                     "fits": [self.objects[other].file for other in self.fits[number]],
+                    "signed_by": [signer.sha256 for signer in self._signers(number)],
                 }
                 for number, told in enumerate(self.objects)
             ],
@@ -120,16 +126,33 @@ class _Report:
         }
 
     def print_text(self, now: datetime) -> None:
-        from handclasp.certs.describe import rows
+        from handclasp.certs.rows import rows
 
         for number, told in enumerate(self.objects):
             place = f"{told.file}:{told.line}" if told.line else told.file
             click.echo(printable(f"{place}: {told.kind}, {told.format}"))
-            fits = [self._short(other) for other in self.fits[number]]
-            table = [*rows(told, now=now), *([("fits", ", ".join(fits))] if fits else [])]
+            table = [*rows(told, now=now), *self._relations(number)]
             click.echo("".join(f"  {name:<10} {printable(text)}\n" for name, text in table))
         self._print_chains()
         echo_findings(self.findings, to_stdout=True, least=Severity.INFO)
+
+    def _relations(self, number: int) -> list[tuple[str, str]]:
+        """What it has to do with the other objects."""
+        told = []
+        if fits := [self._short(other) for other in self.fits[number]]:
+            told.append(("fits", ", ".join(fits)))
+        if number in self.crls:
+            signers = [f"{one.subject} in {one.file}" for one in self._signers(number)]
+            told.append(("signed by", ", ".join(signers) or "none of the given certificates"))
+        return told
+
+    def _signers(self, number: int) -> list[Description]:
+        from handclasp.certs.kinship import signers
+
+        crl = self.crls.get(number)
+        if crl is None:
+            return []
+        return [self.certificates[one] for one in signers(crl, self.certificates)]
 
     def _short(self, number: int) -> str:
         told = self.objects[number]

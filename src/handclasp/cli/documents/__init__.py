@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from handclasp.cli.documents.ca import CaListDocument
 from handclasp.cli.documents.cert import CertCheckDocument, ShowDocument
 from handclasp.cli.documents.hsm import TokenCheckDocument, TokensDocument
+from handclasp.cli.documents.identity import IdentityShowDocument
 from handclasp.cli.documents.reports import CheckDocument, EntryDocument, StatusDocument
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "cert show": ShowDocument,
     "cert check": CertCheckDocument,
     "hsm list": TokensDocument,
+    "identity show": IdentityShowDocument,
     "hsm check": TokenCheckDocument,
     "ca list": CaListDocument,
 }

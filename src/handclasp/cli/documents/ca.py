@@ -25,7 +25,7 @@ class IssuedDocument(Document):
     """ISO 8601, UTC."""
     days_left: int
     """Negative when expired."""
-    state: Literal["valid", "expired", "revoked"]
+    state: Literal["valid", "expired", "revoked", "issuer revoked"]
     revoked_at: str | None
     """ISO 8601, UTC."""
     reason: str | None

@@ -48,12 +48,16 @@ class ObjectDocument(Document):
     spki_sha256: str | None
     """SHA-256 of the public key (SubjectPublicKeyInfo), hexadecimal."""
     encrypted: bool | None
+    signature_valid: bool | None
+    """Whether a signing request is signed by its own key; null for other kinds."""
     number: int | None
     """crlNumber."""
     entries: int | None
     """How many certificates a revocation list names."""
     fits: list[str]
     """Files that hold the same key in an object of another kind."""
+    signed_by: list[str]
+    """SHA-256 fingerprints of the given certificates that signed this revocation list."""
 
 
 class ChainDocument(Document):

@@ -1,0 +1,150 @@
+"""ASGI: FastAPI, Starlette, Django behind ASGI, or any other application.
+
+    app = ClientIdentityMiddleware(app, dialect="x-client-cert", trusted_peers=["unix"])
+
+puts a `ClientIdentity` into `scope["client_identity"]`. It must be the outermost middleware, and the
+server must tell the real peer: run uvicorn with `--no-proxy-headers`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from handclasp.backend.gate import Gate, Refusal
+from handclasp.backend.identity import IdentityError, Reason
+from handclasp.backend.peers import UNIX
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+
+    from handclasp.backend.readers.reader import Hop
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+KEY: Final = "client_identity"
+_POLICY_VIOLATION: Final = 1008  # RFC 6455 section 7.4.1
+
+
+class ClientIdentityMiddleware:
+    """Sets `scope["client_identity"]` or answers 400 or 403; WebSockets are refused with 403."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        dialect: str,
+        trusted_peers: Iterable[str],
+        required: bool = True,
+        hop: Hop = "only",
+        headers: Mapping[str, str] | None = None,
+        remembered: int = 512,
+        keep_other_dialects: bool = False,
+        key: str = KEY,
+    ) -> None:
+        """`trusted_peers`: the proxies, as `unix`, `loopback`, addresses or networks; no default.
+
+        `headers`: other header names, as in the link's `forward`. `hop`: which element of `xfcc`.
+        With `required=False` a request without identity goes through, and the key holds None.
+        Headers of other dialects are removed from what the application sees, unless
+        `keep_other_dialects`. Raises ValueError for what cannot be meant.
+        """
+        self._app = app
+        self._gate = Gate(
+            dialect=dialect,
+            trusted=trusted_peers,
+            required=required,
+            hop=hop,
+            headers=headers,
+            remembered=remembered,
+        )
+        self._removed = (
+            frozenset()
+            if keep_other_dialects
+            else frozenset(name.encode("ascii") for name in self._gate.reader.other_names)
+        )
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = list(scope["headers"])  # uvicorn with httptools goes on adding to its own list
+        peer = _peer(scope)
+        try:
+            collected = self._gate.reader.collect(headers)
+            _check_rewritten(scope, headers)
+        except IdentityError as error:
+            result = self._gate.refuse(peer, error)
+        else:
+            admitted = self._gate.admit(peer, collected)
+            if not isinstance(admitted, Refusal):
+                kept = [header for header in headers if _folded(header[0]) not in self._removed]
+                await self._app({**scope, "headers": kept, self._key: admitted}, receive, send)
+                return
+            result = admitted
+        await _answer(scope, result, send)
+
+
+def _folded(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
+
+
+def _peer(scope: Scope) -> str | None:
+    """The peer's address, "unix", or None.
+
+    A server that knows no address may listen on a unix socket, or may have lost a TCP peer that is
+    already gone: only the listener tells them apart. Of a unix socket uvicorn gives the path and no
+    port, granian the path and a port, hypercorn nothing.
+    """
+    client, server = scope.get("client"), scope.get("server")
+    if client and client[0]:
+        # Nobody's address is the word that stands for unix sockets.
+        return None if client[0] == UNIX else str(client[0])
+    is_unix = not server or server[1] is None or str(server[0]).startswith("/")
+    return UNIX if is_unix else None
+
+
+def _check_rewritten(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
+    """uvicorn puts what X-Forwarded-For says in the place of the peer, with port 0 or the port given
+    there (uvicorn/middleware/proxy_headers.py). Raises IdentityError (rewritten-peer).
+    """
+    client = scope.get("client")
+    if not client or not client[0]:
+        return
+    host, port = client[0], client[1]
+    told = (f"{host}:{port}".encode(), f"[{host}]:{port}".encode())
+    if not port or any(
+        name == b"x-forwarded-for" and any(text in value for text in told)
+        for name, value in headers
+    ):
+        raise IdentityError(
+            Reason.REWRITTEN_PEER,
+            "the server took the peer's address from X-Forwarded-For: turn that off "
+            "(uvicorn --no-proxy-headers)",
+        )
+
+
+async def _answer(scope: Scope, refusal: Refusal, send: Send) -> None:
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        prefix = "websocket.http"
+    else:
+        prefix = "http"
+    await send(
+        {
+            "type": f"{prefix}.response.start",
+            "status": refusal.status,
+            "headers": [
+                (b"content-type", b"text/plain; charset=us-ascii"),
+                (b"content-length", str(len(refusal.body)).encode("ascii")),
+                (b"cache-control", b"no-store"),
+            ],
+        }
+    )
+    await send({"type": f"{prefix}.response.body", "body": refusal.body})

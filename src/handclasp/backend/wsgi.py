@@ -1,0 +1,140 @@
+"""WSGI: Flask, Django, or any other application.
+
+    app.wsgi_app = ClientIdentityMiddleware(
+        app.wsgi_app, dialect="x-client-cert", trusted_peers=["unix"]
+    )
+
+puts a `ClientIdentity` into `environ["handclasp.client_identity"]`.
+
+WSGI (PEP 3333) folds `-` and `_` in header names and joins headers sent twice by a comma: what came
+twice is known by a comma where none belongs, or by its contradiction with the certificate. Servers
+must drop names with underscores, as gunicorn (22 and later) and waitress do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from handclasp.backend.gate import Gate, Refusal
+from handclasp.backend.identity import IdentityError, Reason
+from handclasp.backend.peers import UNIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from handclasp.backend.identity import ClientIdentity
+    from handclasp.backend.readers.reader import Hop
+
+    Environ = dict[str, Any]
+    StartResponse = Callable[..., Any]
+    Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+KEY: Final = "handclasp.client_identity"
+# gunicorn and uWSGI leave REMOTE_ADDR empty on a unix socket, waitress writes a word.
+_UNIX_ADDRESSES: Final = frozenset({"", "localhost"})
+
+
+class EnvironGate:
+    """The gate for an environ (Django's `request.META` is one too)."""
+
+    def __init__(
+        self,
+        *,
+        dialect: str,
+        trusted_peers: Iterable[str],
+        required: bool = True,
+        hop: Hop = "only",
+        headers: Mapping[str, str] | None = None,
+        remembered: int = 512,
+        keep_other_dialects: bool = False,
+    ) -> None:
+        """As `handclasp.backend.asgi.ClientIdentityMiddleware`."""
+        self._gate = Gate(
+            dialect=dialect,
+            trusted=trusted_peers,
+            required=required,
+            hop=hop,
+            headers=headers,
+            remembered=remembered,
+        )
+        self._names = {_environ_name(name): name for name in sorted(self._gate.reader.names)}
+        self._removed = (
+            frozenset()
+            if keep_other_dialects
+            else frozenset(map(_environ_name, self._gate.reader.other_names)) - set(self._names)
+        )
+
+    def admit(self, environ: Environ) -> ClientIdentity | Refusal | None:
+        """Also removes the headers of other dialects from the environ, if it lets the request in."""
+        address = environ.get("REMOTE_ADDR")
+        peer = UNIX if address in _UNIX_ADDRESSES else None if address == UNIX else address
+        try:
+            _check_rewritten(environ)
+            collected = self._gate.reader.collect(
+                (name, environ[key]) for key, name in self._names.items() if key in environ
+            )
+        except IdentityError as error:
+            return self._gate.refuse(peer, error)
+        admitted = self._gate.admit(peer, collected)
+        if not isinstance(admitted, Refusal):
+            for name in self._removed.intersection(environ):
+                del environ[name]
+        return admitted
+
+
+class ClientIdentityMiddleware:
+    """Sets `environ["handclasp.client_identity"]` or answers 400 or 403."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        dialect: str,
+        trusted_peers: Iterable[str],
+        required: bool = True,
+        hop: Hop = "only",
+        headers: Mapping[str, str] | None = None,
+        remembered: int = 512,
+        keep_other_dialects: bool = False,
+        key: str = KEY,
+    ) -> None:
+        """As `handclasp.backend.asgi.ClientIdentityMiddleware`."""
+        self._app = app
+        self._gate = EnvironGate(
+            dialect=dialect,
+            trusted_peers=trusted_peers,
+            required=required,
+            hop=hop,
+            headers=headers,
+            remembered=remembered,
+            keep_other_dialects=keep_other_dialects,
+        )
+        self._key = key
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """One request."""
+        admitted = self._gate.admit(environ)
+        if isinstance(admitted, Refusal):
+            start_response(
+                f"{admitted.status} {admitted.phrase}",
+                [
+                    ("Content-Type", "text/plain; charset=us-ascii"),
+                    ("Content-Length", str(len(admitted.body))),
+                    ("Cache-Control", "no-store"),
+                ],
+            )
+            return [admitted.body]
+        environ[self._key] = admitted
+        return self._app(environ, start_response)
+
+
+def _check_rewritten(environ: Environ) -> None:
+    """Werkzeug's ProxyFix in front of us has put X-Forwarded-For in the place of the peer."""
+    if "werkzeug.proxy_fix.orig" in environ:
+        raise IdentityError(
+            Reason.REWRITTEN_PEER, "ProxyFix is in front of this middleware: put it behind"
+        )
+
+
+def _environ_name(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")

@@ -1,0 +1,74 @@
+"""Request paths: which are refused because two programs could read them differently, and what a rule's
+path covers.
+
+nginx picks a location by the decoded and merged path, a backend by whatever it makes of the raw one.
+A rule on /admin/ is worth something only for paths that mean the same to both.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+_HAZARDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[^\x21-\x7e]"), "a control character, a blank or a byte beyond ASCII"),
+    (re.compile(r"#"), "a #, which no request path may hold"),
+    (re.compile(r"%(?![0-9A-Fa-f]{2})"), "a % without two hex digits"),
+    (re.compile(r"//"), "an empty segment (//)"),
+    (re.compile(r"\\|%5c", re.IGNORECASE), "a backslash"),
+    (re.compile(r"%2f", re.IGNORECASE), "an encoded slash (%2f)"),
+    (re.compile(r"%[01][0-9a-f]|%7f", re.IGNORECASE), "an encoded control character, as %00"),
+    (
+        re.compile(r";|%3b", re.IGNORECASE),
+        "a semicolon, from which on some servers cut the segment",
+    ),
+    (re.compile(r"%c[01]", re.IGNORECASE), "bytes that are no UTF-8 (%c0, %c1)"),
+    (re.compile(r"%25(?:2[ef5]|5c|3b|00)", re.IGNORECASE), "text that is encoded twice"),
+    (re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE), "a dot segment"),
+)
+
+
+def path_problem(target: str) -> str | None:
+    """Why a request target must not be judged by path, in a few words; None for a plain one.
+
+    `target` is raw, as `$request_uri`; what follows the first `?` is not looked at.
+    """
+    path = target.partition("?")[0]
+    if not path.startswith("/"):
+        return "it does not begin with /"
+    for pattern, words in _HAZARDS:
+        if pattern.search(path):
+            return f"it holds {words}"
+    return None
+
+
+def plain_path(target: str) -> str:
+    """The path of a target without problem, decoded: what rules are compared with.
+
+    Raises ValueError with the problem otherwise.
+    """
+    problem = path_problem(target)
+    if problem is not None:
+        raise ValueError(problem)
+    return unquote_to_bytes(target.partition("?")[0]).decode("utf-8", "surrogateescape")
+
+
+def rule_path(text: str) -> str:
+    """A rule's path in the form `covers` takes: without the slash at its end, "" for /.
+
+    Raises ValueError for one that no plain request path could match.
+    """
+    if "?" in text or "%" in text:
+        raise ValueError(f"{text!r}: write the path as the application sees it, decoded")
+    problem = path_problem("".join(c if c.isascii() else "x" for c in text))
+    if problem is not None:
+        raise ValueError(f"{text!r} cannot be a rule's path: {problem}")
+    return text.removesuffix("/")
+
+
+def covers(prefix: str, path: str) -> bool:
+    """Whether a rule's path covers a request's: equal, or up to a `/`.
+
+    /admin/ and /admin are one rule, since to most frameworks they are one page.
+    """
+    return path == prefix or path.startswith(f"{prefix}/")
