@@ -599,6 +599,18 @@ def xfcc(text: str) -> Headers:
         (element(Subject='"CN=svc-b,O=Example Org"admin'), Reason.MALFORMED),
         (element(Subject='CN=a"b'), Reason.MALFORMED),
         (element(Subject='"CN=\\"'), Reason.MALFORMED),
+        (element(Subject='"CN=svc-b,O=Example Org"?DNS=svc-b.internal'), Reason.MALFORMED),
+        (element(Subject='"CN=svc\\,b,O=Example Org"'), Reason.CONTRADICTION),
+        (
+            element(
+                Chain=f'"{escaped(intermediate().pem)}"',
+                Hash=None,
+                Subject=None,
+                URI=None,
+                DNS=None,
+            ),
+            Reason.CONTRADICTION,
+        ),
         (element() + ";Hash=" + "0" * 64, Reason.DUPLICATE_KEY),
         (element() + ';subject="CN=admin"', Reason.DUPLICATE_KEY),
         (element() + ";Cert=", Reason.DUPLICATE_KEY),
@@ -621,6 +633,11 @@ def xfcc(text: str) -> Headers:
 )
 def test_an_element_that_is_odd_is_refused(text: str, expected: Reason) -> None:
     assert reason(xfcc(text), "xfcc") is expected
+
+
+def test_cloud_foundrys_form_of_the_same_header_is_named() -> None:
+    with pytest.raises(IdentityError, match="Cloud Foundry"):
+        parse(xfcc(b64(caller().der)), "xfcc")
 
 
 def test_the_subject_cannot_break_out_of_its_quotes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -91,28 +92,33 @@ def ask(
         request["pin"] = pin.reveal().decode("utf-8", "surrogateescape")
     if account is not None:
         request["account"] = {"name": account.name, "uid": account.uid, "gid": account.gid}
-    try:
-        done = subprocess.run(
-            # -P: else modules in the working directory would be imported, and be given the PIN.
-            [sys.executable, "-P", "-m", "handclasp.hsm.worker"],
-            input=json.dumps(request).encode("utf-8", "surrogatepass"),
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            timeout=patience,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        answer = _read(late.stdout or b"")
-        return _failed(answer, module, late.stdout, f"it does not answer within {patience:g} s")
-    answer = _read(done.stdout)
-    if done.returncode in (0, 1) and (done.returncode == 0 or answer.findings):
+    with subprocess.Popen(
+        # -P: else modules in the working directory would be imported, and be given the PIN.
+        [sys.executable, "-P", "-m", "handclasp.hsm.worker"],
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, complaint = process.communicate(
+                json.dumps(request).encode("utf-8", "surrogatepass"), timeout=patience
+            )
+        except subprocess.TimeoutExpired as late:
+            answer = _read(late.stdout or b"")
+            return _failed(answer, module, late.stdout, f"it does not answer within {patience:g} s")
+        finally:
+            # Also the process it forked, which may be the one that hangs, with the PIN in its memory.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    answer = _read(output)
+    if process.returncode in (0, 1) and (process.returncode == 0 or answer.findings):
         return answer
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        return _failed(answer, module, done.stdout, f"the process that used it was ended by {name}")
-    raise InternalFault(
-        f"the PKCS#11 worker failed: {done.stderr.decode(errors='replace')[-2000:]}"
-    )
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        return _failed(answer, module, output, f"the process that used it was ended by {name}")
+    raise InternalFault(f"the PKCS#11 worker failed: {complaint.decode(errors='replace')[-2000:]}")
 
 
 def _read(output: bytes) -> Answer:

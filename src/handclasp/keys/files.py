@@ -181,7 +181,12 @@ def _unsuitable(status: os.stat_result, where: Where, unreadable: str) -> Findin
         return None
     if stat.S_ISDIR(status.st_mode):
         return found("path-is-directory", "the path is a directory", where=where)
-    return found(unreadable, "it is a pipe or a device, not a regular file", where=where)
+    return found(
+        unreadable,
+        "it is a pipe or a device, not a regular file",
+        where=where,
+        fix="Give a regular file; `handclasp cert` takes `-` for what a command pipes in.",
+    )
 
 
 def _explained(path: Path, error: OSError, where: Where, unreadable: str) -> Finding:

@@ -12,7 +12,7 @@ _TEXT = ("token", "manufacturer", "serial", "model", "object")
 _PATH = (*_TEXT, "id", "type", "slot-id")
 # RFC 7512 section 2.3: what may stand in a value without being percent-encoded.
 _VALUE = re.compile(r"(?:[A-Za-z0-9\-._~:\[\]@!$'()*+,=/&]|%[0-9A-Fa-f]{2})*")
-_SAFE = "-._~:[]@!$'()*+,="
+_SAFE = "-._~:[]@!'()*+,="  # and `$`, which nginx would read as a variable's
 
 
 class Pkcs11UriError(ValueError):

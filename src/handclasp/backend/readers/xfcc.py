@@ -129,12 +129,15 @@ def _identity(element: Element) -> ClientIdentity:
 
 def _check_subject(leaf: Leaf, told: str | None) -> None:
     """As Envoy writes it, or with the quoting of the header on top of the subject's own escapes."""
+    if told is None:
+        return
     try:
         check_subject(leaf, told)
-    except IdentityError:
-        if told is None or "\\" not in told:
-            raise
-        check_subject(leaf, _unescaped(told))
+    except IdentityError as as_written:
+        try:
+            check_subject(leaf, _unescaped(told))
+        except IdentityError:
+            raise as_written from None
 
 
 def _unescaped(text: str) -> str:

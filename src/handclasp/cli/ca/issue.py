@@ -14,6 +14,7 @@ from handclasp.cli.ca.options import (
     open_issuing,
     password_options,
     pin_options,
+    without_common_name,
 )
 from handclasp.cli.output import printable
 from handclasp.errors import UsageError
@@ -207,7 +208,7 @@ def _say(parcels: Sequence[Parcel], made: Sequence[x509.Certificate]) -> None:
         for note in parcel.drawn.notes:
             click.echo(_line(f"note: {note}"), err=True)
         if certificate.subject != parcel.drawn.leaf.subject:
-            click.echo(_line(_without_common_name(parcel.drawn.order.name)), err=True)
+            click.echo(_line(without_common_name(parcel.drawn.order.name)), err=True)
         names = ", ".join(map(shown_name, parcel.drawn.leaf.names))
         said = (
             f"issued {certificate.serial_number:x} for {names}, {parcel.drawn.leaf.use.value}, until"
@@ -217,14 +218,6 @@ def _say(parcels: Sequence[Parcel], made: Sequence[x509.Certificate]) -> None:
         click.echo(parcel.certificate_path)
         if parcel.key_path is not None:
             click.echo(parcel.key_path)
-
-
-def _without_common_name(name: str) -> str:
-    return (
-        f"note: the subject has no common name: {name} is outside the DNS names of this CA's name"
-        " constraints, and programs hold a common name to them where there is no DNS name; to have it,"
-        " name the certificate with a DNS name this CA may issue for"
-    )
 
 
 def _line(text: str) -> str:

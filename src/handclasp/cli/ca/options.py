@@ -146,3 +146,12 @@ def _lifetime(text: str) -> timedelta:
 
 
 LIFETIME = Parsed("lifetime", _lifetime)
+
+
+def without_common_name(name: str) -> str:
+    """The note about a subject that had to do without its common name."""
+    return (
+        f"note: the subject has no common name: {name} is outside the DNS names of this CA's name"
+        " constraints, and programs hold a common name to them where there is no DNS name; to have it,"
+        " name the certificate with a DNS name this CA may issue for"
+    )

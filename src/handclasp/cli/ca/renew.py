@@ -13,8 +13,10 @@ from handclasp.cli.ca.options import (
     open_issuing,
     password_options,
     pin_options,
+    without_common_name,
 )
 from handclasp.cli.ca.revoke import is_file
+from handclasp.cli.output import printable
 from handclasp.errors import UsageError
 
 _KINDS = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519")
@@ -83,6 +85,8 @@ def renew(which: str, directory: Path, **given: Any) -> None:
             made = deliver(opened, signer, [parcel])[0]
     for note in parcel.drawn.notes:
         click.echo(f"note: {note}", err=True)
+    if made.subject != parcel.drawn.leaf.subject:
+        click.echo(printable(without_common_name(record.name)), err=True)
     click.echo(
         f"issued {made.serial_number:x} in the place of {record.serial:x}, until"
         f" {facts.date(made.not_valid_after_utc)}",

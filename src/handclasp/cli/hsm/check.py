@@ -160,7 +160,10 @@ def _nginx(
     leading, findings = leading_for(facts)
     if leading is not None:
         directive = key_directive(
-            leading.way, uri, key_file=Path("key.pem"), pin_file=pin_file or Path("PIN")
+            leading.way,
+            uri,
+            key_file=Path("key.pem"),
+            pin_file=(pin_file or Path("PIN")).absolute(),
         )
         steps["nginx"] = (
             f"{facts.binary} {facts.version_text} goes by the {leading.way.value} {leading.library}: "
