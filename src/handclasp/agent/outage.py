@@ -80,6 +80,7 @@ class TokenWatch:
         self._next_routine = clock.monotonic() + routine_seconds
         self._suspicion_until = 0.0
         self._watched: Prepared | None = None
+        self._given_up: Prepared | None = None
         self._mark: LogMark | None = None
         self._next_look = 0.0
         self._pause = every_seconds
@@ -107,6 +108,8 @@ class TokenWatch:
             if prepared is not self._watched:
                 # Another spec or another PIN: what was given up is tried again.
                 self._watched, self._next_look = prepared, 0.0
+            if prepared is self._given_up:
+                continue
             lines = before.lines()
             if any(map(is_token_failure, lines)):
                 self._note_failure("handshakes fail in the token")
@@ -118,7 +121,7 @@ class TokenWatch:
                 self._next_routine = now + self._routine_seconds
                 if (trouble := await self._trouble(prepared)) is not None:
                     self._note_failure(trouble[0])
-                    self._still_away(*trouble)
+                    self._still_away(prepared, *trouble)
 
     def _routine_due(self, prepared: Prepared, lines: Iterable[str], now: float) -> bool:
         if prepared.tokens.leading is None or prepared.tokens.leading.way is Way.ENGINE:
@@ -151,7 +154,7 @@ class TokenWatch:
 
     async def _follow(self, prepared: Prepared, back: Callable[[], None]) -> None:
         if (trouble := await self._trouble(prepared)) is not None:
-            self._still_away(*trouble)
+            self._still_away(prepared, *trouble)
             return
         now = self._clock.monotonic()
         if now < self._next_restart:
@@ -162,7 +165,7 @@ class TokenWatch:
         self.restarts += 1
         back()
 
-    def _still_away(self, seen: str, tried: set[str]) -> None:
+    def _still_away(self, prepared: Prepared, seen: str, tried: set[str]) -> None:
         assert self.outage is not None
         if seen != self.outage.seen:
             journal.warning("the token is away", why=seen)
@@ -171,5 +174,5 @@ class TokenWatch:
         self._next_look = self._clock.monotonic() + self._pause
         if tried & NO_MORE_TRIES:
             # A wrong PIN is not tried a second time: the token would lock itself.
-            self._next_look = float("inf")
+            self._given_up = prepared
             journal.error("the token is not asked again until the spec is read again", why=seen)

@@ -80,16 +80,17 @@ def look_at_tokens(loaded: LoadedSpec, facts: Facts, account: WorkerAccount | No
         }
         return TokensSeen(leading, keys=keys)
     seen = TokensSeen(leading, module, dict(spec.pkcs11.environment), {}, _worker(account))
-    keys, refused = {}, dict[str, tuple[Finding, ...]]()
+    keys, refused = {}, dict[bytes | None, tuple[Finding, ...]]()
     for name, uri in named.items():
         pin, missing = pins[name]
-        told = missing or refused.get(uri.token_uri)
+        # By the PIN: one token may be named in several ways, and it counts the tries.
+        told = missing or refused.get(pin.reveal() if pin else None)
         if told:
             keys[name] = KeySeen(TokenKey(uri=uri, pin=pin), _placed(loaded, name, told))
             continue
         answer = look(seen, TokenKey(uri=uri, pin=pin))
         if any(finding.slug in NO_MORE_TRIES for finding in answer.findings) and not answer.ok:
-            refused[uri.token_uri] = answer.findings
+            refused[pin.reveal() if pin else None] = answer.findings
         placed = _placed(loaded, name, answer.findings)
         keys[name] = KeySeen(TokenKey(uri=uri, pin=pin, public=answer.public), placed)
     return TokensSeen(leading, module, seen.environment, keys, seen.account)

@@ -32,7 +32,13 @@ With `--format json` the output has a schema: `docs/reference/json/COMMAND.schem
 
 def cli_page() -> str:
     """Every command with its usage, options and example, as `--help` prints them at 80 columns."""
-    context = click.Context(cli, info_name="handclasp", terminal_width=80, max_content_width=80)
+    context = click.Context(
+        cli,
+        info_name="handclasp",
+        terminal_width=80,
+        max_content_width=80,
+        **cli.context_settings,  # as when it is called: click remembers a command's help option
+    )
     return "".join([_HEAD, *_sections(cli, context)])
 
 
