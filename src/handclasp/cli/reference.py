@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import click
@@ -37,15 +38,18 @@ def cli_page() -> str:
         info_name="handclasp",
         terminal_width=80,
         max_content_width=80,
-        **cli.context_settings,  # as when it is called: click remembers a command's help option
+        **cli.context_settings,
     )
     return "".join([_HEAD, *_sections(cli, context)])
 
 
 def _sections(group: click.Group, context: click.Context) -> Iterator[str]:
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
+        found = group.get_command(context, name)
+        assert found is not None
+        # click remembers the help option of a command as it was first asked for, by whomever.
+        command = copy.copy(found)
+        vars(command)["_help_option"] = None
         inner = click.Context(command, info_name=name, parent=context, terminal_width=80)
         yield f"\n## {inner.command_path}\n\n```text\n{command.get_help(inner)}\n```\n"
         if isinstance(command, click.Group):
