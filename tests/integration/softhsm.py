@@ -39,12 +39,13 @@ class Token:
     folder: Path
     label: str = "prod"
     module: Path = field(default_factory=softhsm)
+    pin: str = PIN
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         given = self.folder / "pin.given"
         given.touch(mode=0o600)
-        given.write_text(f"{PIN}\n", encoding="utf-8")
+        given.write_text(f"{self.pin}\n", encoding="utf-8")
         done = handclasp(
             "hsm", "init", "--directory", self.folder, "--label", self.label,
             "--pin-file", given, "--so-pin-file", given, "--module", self.module,
@@ -72,7 +73,7 @@ class Token:
             "generate",
             module=self.module,
             uri=Pkcs11Uri(token=self.label, object=label),
-            pin=Secret(PIN.encode()),
+            pin=Secret(self.pin.encode()),
             environment=self.environment,
             kind=kind,
         )

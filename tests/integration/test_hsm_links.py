@@ -6,8 +6,10 @@ import concurrent.futures
 import json
 import os
 import pwd
+import signal
 import socket
 import ssl
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -270,6 +272,85 @@ def test_a_wrong_pin_is_tried_once_for_all_keys_of_a_token(
     assert "refuses the PIN" in errors["pin-wrong"]["seen"]
     # A right one clears the count: the tests after this one find the token as it was.
     assert _checked(material, egress(material, token, 8080, 8443), nginx, "fine-again")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("pin", "slug", "told"),
+    [("", "secret-unreadable", "is empty"), ("   \n", "secret-unreadable", "is empty")],
+)
+def test_an_empty_pin_is_not_tried(
+    material: Material, token: Token, nginx: Path, pin: str, slug: str, told: str
+) -> None:
+    empty = material.folder / "empty-pin"
+    empty.touch(mode=0o600)
+    empty.write_text(pin)
+    spec = egress(material, token, 8080, 8443)
+    spec["identities"]["hsm-client"]["pin"] = {"file": str(empty)}
+    code, errors = _checked(material, spec, nginx, "empty-pin")
+    assert (code, slug in errors) == (1, True)
+    assert told in errors[slug]["seen"]
+    assert "pin-wrong" not in errors
+
+
+def test_a_pin_that_the_engine_would_cut_is_refused_before_nginx_tries_it(
+    material: Material, nginx: Path
+) -> None:
+    long = Token(material.folder / "long", pin="p" * 32)
+    long.certify(material.ca, "hsm-long")
+    give_to_workers(long)
+    spec = egress(material, long, 8080, 8443)
+    spec["egress"][0]["identity"] = "hsm-long"
+    spec["identities"] = {"hsm-long": long.identity("hsm-long")}
+    code, errors = _checked(material, spec, nginx, "long-pin")
+    if find_support(3).engine is None:
+        pytest.skip("the PKCS#11 engine of OpenSSL is not installed here")
+    assert code == 1
+    assert "longer than 31 bytes" in errors["pkcs11-not-with-this-nginx"]["seen"]
+
+
+def test_a_token_that_is_away_at_the_start_is_no_fault_of_the_spec(
+    material: Material, token: Token, nginx: Path
+) -> None:
+    """Exit code 3, after which a service manager tries again; 1 would be for good."""
+    away = token.tokens.with_name("away")
+    path = write_spec(material.folder, "cold", egress(material, token, 8080, 8443))
+    token.tokens.rename(away)
+    try:
+        with Running(path, nginx, expect_ready=False) as running:
+            assert running.process.wait(20) == 3
+    finally:
+        away.rename(token.tokens)
+
+
+def test_a_pin_that_was_changed_in_the_token_is_tried_once_when_nginx_dies(
+    material: Material, nginx: Path, free_port: Callable[[], int]
+) -> None:
+    own = Token(material.folder / "changing" / "token")
+    own.certify(material.ca, "hsm-server", kind="rsa2048", sans=[SERVER_NAME], usages=[pki.SERVER])
+    give_to_workers(own)
+    with Backend() as backend:
+        spec = ingress(material, own, free_port(), backend.port)
+        certificate = str(material.folder / "changing" / "hsm-server.pem")
+        spec["identities"]["hsm-server"]["certificate"] = certificate
+        with Running(write_spec(material.folder, "changing-pin", spec), nginx) as running:
+            subprocess.run(
+                [
+                    *("pkcs11-tool", "--module", str(own.module), "--token-label", own.label),
+                    *("--login", "--pin", PIN, "--change-pin", "--new-pin", "99999999"),
+                ],
+                env={**os.environ, **own.environment},
+                capture_output=True,
+                timeout=30,
+                check=True,
+            )
+            give_to_workers(own)
+            assert running.master_pid is not None
+            os.kill(running.master_pid, signal.SIGKILL)
+            running.wait_for("refuses the PIN", within=15)
+            running.process.wait(40)
+        # Had nginx been started, it would have said so itself.
+        assert "PIN incorrect" not in running.error_log
+        assert running.process.returncode == 3
 
 
 def test_the_wheel_is_refused_with_the_reason(

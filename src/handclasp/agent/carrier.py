@@ -23,8 +23,9 @@ from handclasp.agent.generation import (
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
+from handclasp.agent.tokens import TOKEN_AWAY, refused_pins
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
-from handclasp.findings import FindingsError
+from handclasp.findings import FindingsError, errors_in
 from handclasp.nginx.features import Feature
 from handclasp.nginx.orphans import remove_stale_sockets
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
@@ -33,6 +34,7 @@ from handclasp.nginx.state import StateDirectory
 
 if TYPE_CHECKING:
     from handclasp.agent.prepare import Prepared
+    from handclasp.findings import Finding
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.switch import Switch
 
@@ -57,6 +59,14 @@ class ChangeRefused(HandclaspError):
     exit_code = ExitCode.FINDINGS
 
 
+def no_plan(prepared: Prepared) -> FindingsError:
+    """Why there is none. A token that is away may come back by itself, so whoever starts us, as systemd,
+    is told by the exit code to try again; a spec that has to be changed ends with another one."""
+    away = all(one.slug in TOKEN_AWAY for one in errors_in(prepared.findings))
+    code = ExitCode.ENVIRONMENT if away else ExitCode.FINDINGS
+    return FindingsError(prepared.findings, exit_code=code)
+
+
 class Carrier:
     """An nginx of our own and the state directory it lives in."""
 
@@ -64,6 +74,8 @@ class Carrier:
         self.state = state
         self.master: NginxMaster | None = None
         self.applied: Applied | None = None
+        self._refused_pin: Applied | None = None
+        self._refusal: tuple[Finding, ...] = ()
 
     @classmethod
     def open(cls, prepared: Prepared) -> Carrier:
@@ -148,6 +160,13 @@ class Carrier:
         applied = self.applied
         if applied is None:
             raise InternalFault("a restart before anything was in effect")
+        if self._refused_pin is not applied and (
+            refused := await asyncio.to_thread(refused_pins, applied.prepared, applied.plan)
+        ):
+            self._refused_pin, self._refusal = applied, refused
+        if self._refused_pin is applied:
+            # nginx would try the PIN at each of its starts, and the token counts.
+            raise FindingsError(self._refusal, exit_code=ExitCode.ENVIRONMENT)
         await self._start(applied.prepared, applied.plan)
         try:
             await self._proofs(applied.prepared, applied.plan)
@@ -193,7 +212,7 @@ class Carrier:
     def plan_of(prepared: Prepared) -> Plan:
         """The plan, or FindingsError with what forbids one."""
         if prepared.plan is None:
-            raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
+            raise no_plan(prepared)
         return prepared.plan
 
     # -- inside

@@ -33,6 +33,7 @@ ROUTINE_SECONDS = 60.0
 """Between looks at the token where a failure may leave no line."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _FIRST_HOLD_SECONDS = 10.0
+_SETTLING_SECONDS = 15.0
 _LONGEST_HOLD_SECONDS = 600.0
 """Restarts are this far apart at least, each twice as far as the one before."""
 
@@ -86,6 +87,7 @@ class TokenWatch:
         self._pause = every_seconds
         self._next_restart = 0.0
         self._hold = _FIRST_HOLD_SECONDS
+        self._settled = 0.0
 
     @property
     def news(self) -> tuple[Outage | None, int]:
@@ -111,9 +113,10 @@ class TokenWatch:
             if prepared is self._given_up:
                 continue
             lines = before.lines()
-            if any(map(is_token_failure, lines)):
-                self._note_failure("handshakes fail in the token")
             now = self._clock.monotonic()
+            # Right after a restart the log still has lines of the nginx before.
+            if now >= self._settled and any(map(is_token_failure, lines)):
+                self._note_failure("handshakes fail in the token")
             if self.outage is not None:
                 if now >= self._next_look:
                     await self._follow(prepared, back)
@@ -163,6 +166,7 @@ class TokenWatch:
         self._hold = min(2 * self._hold, _LONGEST_HOLD_SECONDS)
         self.outage = None
         self.restarts += 1
+        self._settled = now + _SETTLING_SECONDS
         back()
 
     def _still_away(self, prepared: Prepared, seen: str, tried: set[str]) -> None:

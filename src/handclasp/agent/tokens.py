@@ -22,17 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from handclasp.agent.machine import WorkerAccount
+    from handclasp.agent.prepare import Prepared
     from handclasp.certs.secret import Secret
     from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.facts import Facts
     from handclasp.nginx.layout import Layout
-    from handclasp.nginx.parts import Tokens
+    from handclasp.nginx.parts import Plan, Tokens
     from handclasp.spec.load import LoadedSpec
     from handclasp.spec.model import Spec
     from handclasp.spec.policy import SecretSource as WrittenSecret
 
 # After these the same PIN would be refused again, and the token count one more wrong try.
 NO_MORE_TRIES = frozenset({"pin-wrong", "pin-locked", "pin-last-try"})
+
+
+TOKEN_AWAY = frozenset({"pkcs11-module-failed", "pkcs11-token-absent"})
+"""What may pass without anybody changing the spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,16 @@ def look(seen: TokensSeen, key: TokenKey) -> Answer:
     )
 
 
+def refused_pins(prepared: Prepared, plan: Plan) -> tuple[Finding, ...]:
+    """What tokens of the plan say against their PINs, each asked once. Blocks."""
+    for name, _ in plan.tokens.keys if plan.tokens else ():
+        token = prepared.material.identities[name].token
+        answer = look(prepared.tokens, token) if token else None
+        if answer and not answer.ok and any(f.slug in NO_MORE_TRIES for f in answer.findings):
+            return answer.findings
+    return ()
+
+
 def service_environment(tokens: Tokens, layout: Layout) -> Finding:
     """What an nginx that somebody else starts has to be given by hand."""
     conf = layout.generations / "current" / OPENSSL_FILE
@@ -141,9 +156,13 @@ def _pin(spec: Spec, name: str) -> tuple[Secret[bytes] | None, tuple[Finding, ..
     if source is None:
         return None, ()
     try:
-        return source.read(), ()
+        pin = source.read()
     except UsageError as error:
         return None, (found("secret-unreadable", error.message, fix=error.hint),)
+    if not pin.reveal().strip():
+        # Not tried: the token would count it.
+        return None, (found("secret-unreadable", f"the PIN of {source} is empty"),)
+    return pin, ()
 
 
 def _module(spec: Spec, named: Mapping[str, Pkcs11Uri]) -> tuple[Path | None, tuple[Finding, ...]]:

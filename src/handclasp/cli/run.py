@@ -57,14 +57,13 @@ def run(
     for number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     from handclasp.agent import journal
+    from handclasp.agent.carrier import no_plan
     from handclasp.agent.clock import SystemClock
     from handclasp.agent.loop import Agent
     from handclasp.agent.prepare import Choices, prepare
     from handclasp.agent.resolve import SystemResolver
     from handclasp.agent.settings import Settings
     from handclasp.cli.output import echo_findings
-    from handclasp.errors import ExitCode
-    from handclasp.findings import FindingsError
 
     journal.configure(log_format)
     choices = Choices(spec, nginx, state_dir)
@@ -73,7 +72,7 @@ def run(
     async def serve() -> None:
         prepared = await prepare(choices, now=clock.now(), resolver=resolver)
         if prepared.plan is None:
-            raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
+            raise no_plan(prepared)
         echo_findings(prepared.findings)
         settings = Settings(choices, float(drain), names_every)
         await Agent(settings, clock, resolver, _table).run(prepared)

@@ -92,10 +92,13 @@ def ask(
         request["pin"] = pin.reveal().decode("utf-8", "surrogateescape")
     if account is not None:
         request["account"] = {"name": account.name, "uid": account.uid, "gid": account.gid}
+    # A PIN that came by a variable stays out of the process that runs the vendor's code.
+    given = request.get("pin")
+    inherited = {name: value for name, value in os.environ.items() if not given or value != given}
     with subprocess.Popen(
         # -P: else modules in the working directory would be imported, and be given the PIN.
         [sys.executable, "-P", "-m", "handclasp.hsm.worker"],
-        env={**os.environ, **(environment or {})},
+        env={**inherited, **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from handclasp.nginx.plan import Draft, Inputs
 
 
+_LONGEST_ENGINE_PIN = 31
+
+
 def plan_tokens(inputs: Inputs, draft: Draft) -> Tokens | None:
     """None without a key in a token, and where this nginx or this machine cannot reach one."""
     keys = {
@@ -25,7 +28,9 @@ def plan_tokens(inputs: Inputs, draft: Draft) -> Tokens | None:
     leading = inputs.pkcs11
     if leading is None or inputs.pkcs11_module is None:
         return None  # findings of the identities say why
-    if leading.way is not Way.ENGINE:
+    if leading.way is Way.ENGINE:
+        _short_pins(keys, inputs, draft)
+    else:
         _one_pin(keys, inputs, draft)
         draft.findings.append(
             found(
@@ -43,6 +48,21 @@ def plan_tokens(inputs: Inputs, draft: Draft) -> Tokens | None:
         pins=pins,
         single_pin=pins[0] if pins and leading.way is not Way.ENGINE else None,
     )
+
+
+def _short_pins(keys: dict[str, TokenKey], inputs: Inputs, draft: Draft) -> None:
+    """The engine cuts a PIN after 31 bytes (seen with libp11 0.4.12) and logs in with the rest missing."""
+    for name, token in keys.items():
+        if token.pin is not None and len(token.pin.reveal()) > _LONGEST_ENGINE_PIN:
+            seen = f"the PIN of identity '{name}' is longer than {_LONGEST_ENGINE_PIN} bytes, which the"
+            draft.findings.append(
+                found(
+                    "pkcs11-not-with-this-nginx",
+                    f"{seen} PKCS#11 engine of OpenSSL cuts it to",
+                    where=inputs.loaded.where("identities", name, "pin"),
+                    fix="Give the token a shorter PIN, or use pkcs11-provider without the engine.",
+                )
+            )
 
 
 def _one_pin(keys: dict[str, TokenKey], inputs: Inputs, draft: Draft) -> None:
