@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 from handclasp.spec.names import shown
-from handclasp.spec.quantities import duration_text, parse_duration
+from handclasp.spec.quantities import parse_duration
 
 _YEARS = re.compile(r"([0-9]{1,3})y\Z")
 _DAYS = re.compile(r"([0-9]{1,12})d\Z")
@@ -30,8 +30,3 @@ def parse_lifetime(text: str) -> timedelta:
     if lifetime < _LEAST:
         raise ValueError(f"{shown(text)} is shorter than a minute")
     return lifetime
-
-
-def lifetime_text(lifetime: timedelta) -> str:
-    """In days and hours."""
-    return duration_text(lifetime)

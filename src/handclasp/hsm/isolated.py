@@ -108,13 +108,15 @@ def ask(
             output, complaint = process.communicate(
                 json.dumps(request).encode("utf-8", "surrogatepass"), timeout=patience
             )
-        except subprocess.TimeoutExpired as late:
-            answer = _read(late.stdout or b"")
-            return _failed(answer, module, late.stdout, f"it does not answer within {patience:g} s")
-        finally:
-            # Also the process it forked, which may be the one that hangs, with the PIN in its memory.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+        except BaseException as ended:
+            # Its whole group: the process it forked may be the one that hangs, with the PIN in its memory.
+            # Not after a normal end: the number may be another's by then.
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(ended, subprocess.TimeoutExpired):
+                raise
+            said = ended.stdout or b""
+            return _failed(_read(said), module, said, f"it does not answer within {patience:g} s")
     answer = _read(output)
     if process.returncode in (0, 1) and (process.returncode == 0 or answer.findings):
         return answer
@@ -155,8 +157,8 @@ def _finding(told: dict[str, Any]) -> Finding:
     )
 
 
-def _failed(answer: Answer, module: Path, output: bytes | None, what: str) -> Answer:
-    doing = [told["doing"] for told in _objects(output or b"") if "doing" in told]
+def _failed(answer: Answer, module: Path, output: bytes, what: str) -> Answer:
+    doing = [told["doing"] for told in _objects(output) if "doing" in told]
     when = f" while {doing[-1]}" if doing else ""
     finding = found(
         "pkcs11-module-failed",

@@ -101,10 +101,13 @@ def judge(
     if identity.leaf is None:
         return Verdict(leaf=None, by_role={}, skipped=(), unread=(*identity.findings, *extra))
     trust = _trust(question)
+    public = load_trust("system", public="system").all_anchors()
     return Verdict(
         leaf=identity.leaf,
         by_role={
-            role: tuple(dict.fromkeys((*_findings(identity, role, trust, question), *extra)))
+            role: tuple(
+                dict.fromkeys((*_findings(identity, role, trust, public, question), *extra))
+            )
             for role in _roles(identity.leaf, question.role)
         },
         chain=given_chain(identity),
@@ -138,7 +141,11 @@ def _trust(question: Question) -> TrustMaterial | None:
 
 
 def _findings(
-    identity: IdentityMaterial, role: Role, trust: TrustMaterial | None, question: Question
+    identity: IdentityMaterial,
+    role: Role,
+    trust: TrustMaterial | None,
+    public: Sequence[x509.Certificate],
+    question: Question,
 ) -> list[Finding]:
     leaf, now = identity.leaf, question.now
     assert leaf is not None
@@ -164,7 +171,9 @@ def _findings(
     findings += check_clocks(leaf, now=now, where=where)
     findings += check_both_roles(leaf, where=where)
     findings += check_letter((leaf, *identity.chain), where=where)
-    findings += _public(identity, role, where)
+    findings += check_public(
+        leaf, role=role, public=public, links=given_chain(identity), where=where
+    )
     findings += _unrelated(identity, where)
     if trust is not None:
         for_clients = role is Role.CLIENT
@@ -256,21 +265,6 @@ def _wanted_names(
             if not covers(leaf, host)
         ]
     return findings
-
-
-def _public(identity: IdentityMaterial, role: Role, where: Where) -> list[Finding]:
-    """Looked at only where an issuer's name is among the system's CAs, which takes a moment to read."""
-    assert identity.leaf is not None
-    system = load_trust("system", public="system")
-    if system.raw is None:
-        return []
-    return check_public(
-        identity.leaf,
-        role=role,
-        public=system.all_anchors(),
-        links=given_chain(identity),
-        where=where,
-    )
 
 
 def _unrelated(identity: IdentityMaterial, where: Where) -> list[Finding]:
