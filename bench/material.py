@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVER_NAME = "serverA.example.com"
+CLIENT_NAME = "svc-b.internal"
 
 
 def write_material(folder: Path) -> Path:
@@ -22,7 +23,7 @@ def write_material(folder: Path) -> Path:
     authority = pki.authority("Benchmark CA")
     pairs = {
         "server": pki.leaf(authority, "server-a", sans=[SERVER_NAME], usages=(pki.SERVER,)),
-        "client": pki.leaf(authority, "svc-b", sans=["svc-b.internal"], usages=(pki.CLIENT,)),
+        "client": pki.leaf(authority, "svc-b", sans=[CLIENT_NAME], usages=(pki.CLIENT,)),
         "stranger": pki.leaf(pki.authority("Other CA"), "svc-x", usages=(pki.CLIENT,)),
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import processes
+from bench.material import CLIENT_NAME
 
 if TYPE_CHECKING:
     from bench.binaries import Binary
@@ -75,7 +76,10 @@ def specification(who: Subject, site: Site, binary: Binary) -> dict[str, Any]:
                 "listen": f"127.0.0.1:{site.listen}",
                 "server_names": [site.name],
                 "identity": end,
-                "clients": {"trust": "company", "allow": "any"},
+                "clients": {
+                    "trust": "company",
+                    "allow": [f"dns:{CLIENT_NAME}"] if who.asks else "any",
+                },
                 "backend": f"http://127.0.0.1:{site.target}",
                 "forward": ["x-client-cert"],
                 "rotation": rotation,

@@ -90,7 +90,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         "/small",
         "plain",
         "pooled",
-        ("handclasp", "handclasp-wheel", "stock", "haproxy", "caddy"),
+        (
+            "handclasp",
+            "handclasp-asking",
+            "handclasp-wheel",
+            "handclasp-asking-wheel",
+            "stock",
+            "haproxy",
+            "caddy",
+        ),
     ),
     Scenario(
         "ingress-handshake",

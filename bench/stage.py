@@ -115,6 +115,8 @@ class Stage:
         binary = self.binaries[who.kind]
         if who.ours and self.source != "hand":
             return rendered.start(who, site, binary)
+        if who.asks:
+            raise rendered.NotHereError("skipped: only `handclasp run` starts an agent to ask")
         text = who.configuration(site)
         if who.kind in {"nginx", "wheel"}:
             return start_nginx(binary, folder / "nginx", text, (site.listen,))

@@ -28,15 +28,20 @@ class Subject:
     lookup: bool = False
     speaks_tls: bool = True
     strips: bool = True
+    asks: bool = False  # the agent decides who may enter
 
 
+_OURS: tuple[Kind, ...] = ("nginx", "wheel")
 _BUILD = {"nginx": "the distribution's nginx", "wheel": "the wheel's nginx"}
 
 
-def _handclasp(role: Role, kind: Kind, *, lookup: bool) -> Subject:
+def _handclasp(role: Role, kind: Kind, *, lookup: bool = False, asks: bool = False) -> Subject:
     text = handclasp.egress if role == "egress" else handclasp.ingress
-    name = "handclasp" + ("-lookup" if lookup else "") + ("-wheel" if kind == "wheel" else "")
+    way = "-lookup" if lookup else "-asking" if asks else ""
+    name = f"handclasp{way}" + ("-wheel" if kind == "wheel" else "")
     files = "certificates looked up per handshake" if lookup else "static paths"
+    if asks:
+        files += ", allowed by a SAN, which the agent is asked about"
     return Subject(
         name=name,
         role=role,
@@ -45,12 +50,13 @@ def _handclasp(role: Role, kind: Kind, *, lookup: bool) -> Subject:
         configuration=partial(text, lookup=lookup, small_buffers=kind == "wheel"),
         ours=True,
         lookup=lookup,
+        asks=asks,
     )
 
 
 SUBJECTS: tuple[Subject, ...] = (
-    _handclasp("egress", "nginx", lookup=False),
-    _handclasp("egress", "wheel", lookup=False),
+    _handclasp("egress", "nginx"),
+    _handclasp("egress", "wheel"),
     Subject("seed", "egress", "nginx", "the configuration the project began with", seed.egress),
     Subject("haproxy", "egress", "haproxy", "one thread", haproxy.egress),
     Subject("caddy", "egress", "caddy", "GOMAXPROCS=1", caddy.egress),
@@ -63,10 +69,9 @@ SUBJECTS: tuple[Subject, ...] = (
         plain.floor,
         speaks_tls=False,
     ),
-    _handclasp("ingress", "nginx", lookup=False),
-    _handclasp("ingress", "nginx", lookup=True),
-    _handclasp("ingress", "wheel", lookup=False),
-    _handclasp("ingress", "wheel", lookup=True),
+    *(_handclasp("ingress", kind) for kind in _OURS),
+    *(_handclasp("ingress", kind, lookup=True) for kind in _OURS),
+    *(_handclasp("ingress", kind, asks=True) for kind in _OURS),
     Subject(
         "stock",
         "ingress",

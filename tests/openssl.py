@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import lacks
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
+needs_openssl = pytest.mark.skipif(lacks(shutil.which("openssl")), reason="no openssl command")
 
 
 def openssl(*arguments: str | Path, stdin: bytes | None = None, ok: bool = True) -> bytes:

@@ -229,6 +229,40 @@ def with_extension(
     return Pair(builder.sign(issuer.private_key, hashes.SHA256()), pair.private_key, pair.issuers)
 
 
+def version_1(pair: Pair, issuer: Pair) -> Pair:
+    """The same certificate without extensions, and so of version 1 (RFC 5280, 4.1.2.1).
+
+    Put together by hand: `openssl x509 -req` makes none from OpenSSL 3.2 on, cryptography never did.
+    """
+    old = pair.certificate
+    der = serialization.Encoding.DER
+    spki = serialization.PublicFormat.SubjectPublicKeyInfo
+    times = [
+        f"{time:%y%m%d%H%M%SZ}".encode()
+        for time in (old.not_valid_before_utc, old.not_valid_after_utc)
+    ]
+    serial = old.serial_number.to_bytes(old.serial_number.bit_length() // 8 + 1, "big")
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+    content = (
+        *(_element(0x02, serial), algorithm, old.issuer.public_bytes()),
+        _element(0x30, b"".join(_element(0x17, time) for time in times)),
+        *(old.subject.public_bytes(), old.public_key().public_bytes(der, spki)),
+    )
+    signed = _element(0x30, b"".join(content))
+    assert isinstance(issuer.private_key, ec.EllipticCurvePrivateKey)
+    signature = issuer.private_key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    whole = _element(0x30, signed + algorithm + _element(0x03, b"\0" + signature))
+    return Pair(x509.load_der_x509_certificate(whole), pair.private_key, pair.issuers)
+
+
+def _element(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
 def certificate_for(
     public_key: CertificatePublicKeyTypes, common_name: str, *, issuer: Pair | None = None
 ) -> bytes:

@@ -173,13 +173,32 @@ def test_packages_of_other_targets_are_not_asked_for(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("ci", [False, True])
+def test_what_is_large_is_asked_for_under_ci_only(tmp_path: Path, ci: bool) -> None:
+    env = _packages(tmp_path, "large test+ci no-such-command needed by few")
+    result = _run(TOOLS / "debian-packages.sh", "test", env=env | ({"CI": "true"} if ci else {}))
+    assert (result.returncode, "large" in result.stderr) == ((3, True) if ci else (0, False))
+
+
+@pytest.mark.parametrize("candidate", ["(none)", "1.0-3"])
+def test_what_not_every_distribution_has_is_asked_for_where_it_is(
+    tmp_path: Path, candidate: str
+) -> None:
+    env = _packages(tmp_path, "young test? no-such-command needed") | {"CI": "true"}
+    _program(tmp_path / "bin", "apt-cache", f"echo '  Candidate: {candidate}'")
+    result = _run(TOOLS / "debian-packages.sh", "test", env=env)
+    there = candidate != "(none)"
+    assert (result.returncode, "young" in result.stderr) == ((3, True) if there else (0, False))
+
+
 def test_every_listed_package_says_who_needs_it_and_why() -> None:
     lines = (TOOLS / "debian-packages.txt").read_text("utf-8").splitlines()
     entries = [line.split(maxsplit=3) for line in lines if line and not line.startswith("#")]
     assert entries
     for entry in entries:
         assert len(entry) == 4, entry
-        assert set(entry[1].split(",")) <= {"check", "test", "bench"}, entry
+        uses = {use.removesuffix("+ci").removesuffix("?") for use in entry[1].split(",")}
+        assert uses <= {"check", "test", "bench"}, entry
 
 
 # --- text that must not be committed

@@ -16,9 +16,15 @@ missing() {
     local package uses witness why
     while read -r package uses witness why; do
         case $package in '' | '#'*) continue ;; esac
-        case ",$uses," in *",$target,"*) ;; *) continue ;; esac
         # A witness is a command or a file; what counts is that it is there, not who packaged it.
-        command -v "$witness" >/dev/null || compgen -G "$witness" >/dev/null || printf '%s\t%s\n' "$package" "$why"
+        if command -v "$witness" >/dev/null || compgen -G "$witness" >/dev/null; then continue; fi
+        case ",$uses," in
+        *",$target,"*) ;;
+        *",$target+ci,"*) [ "${CI:-}" = true ] || continue ;;
+        *",$target?,"*) has_candidate "$package" || continue ;;
+        *) continue ;;
+        esac
+        printf '%s\t%s\n' "$package" "$why"
     done <"$list"
 }
 
@@ -30,6 +36,7 @@ if can_apt; then
     for package in "${packages[@]}"; do
         has_candidate "$package" || { apt_refresh; break; }
     done
+    mapfile -t packages < <(missing | cut -f1) # fresh lists may know more
     apt_install "${packages[@]}" || { apt_refresh && apt_install "${packages[@]}"; }
     lacking=$(missing)
     [ -n "$lacking" ] || exit 0

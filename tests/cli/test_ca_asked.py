@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from handclasp.certs.secret import Secret
 from handclasp.cli.main import _run
 
 if TYPE_CHECKING:
@@ -182,3 +184,42 @@ def test_what_a_verifier_would_refuse_below_an_exclusion_is_not_issued(
         code, _, err = run("issue", name)
         assert code == 1, name
         assert "name-constraint-violated" in err
+
+
+@pytest.mark.parametrize("kept", ["files", "tokens"])
+def test_nobody_waits_for_the_ledger_while_a_secret_is_typed(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    Path("pw").write_text("secret\n")
+    Path("pw").chmod(0o600)
+    if kept == "files":
+        assert run("init", "--name", "Example Org", "--password-file", "pw")[0] == 0
+    else:
+        good, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        keys = {"pkcs11:object=root": good, "pkcs11:object=issuing": other}
+
+        @contextlib.contextmanager
+        def from_token(uri: Any, *, module: Path, pin: Secret[bytes] | None) -> Iterator[Any]:
+            assert module == Path("m")
+            assert pin is not None
+            assert pin.reveal() == b"secret"
+            yield keys[f"pkcs11:object={uri.object}"]
+
+        monkeypatch.setattr("handclasp.hsm.signing.open_signing_key", from_token)
+        monkeypatch.setattr("handclasp.hsm.modules.find_module", lambda module, _: module)
+        pin = ("--pin-file", "pw", "--module", "m")
+        assert run("init", "--name", "Example Org", *TOKENS, *pin)[0] == 0
+    asked = []
+
+    def typed(prompt: str) -> Secret[bytes]:
+        asked.append(prompt)
+        with contextlib.closing(sqlite3.connect("ca/ledger.sqlite", timeout=0)) as other_process:
+            other_process.execute("BEGIN IMMEDIATE")
+        return Secret(b"secret")
+
+    monkeypatch.setattr("handclasp.cli.secrets.asked_secret", typed)
+    monkeypatch.setattr("handclasp.cli.ca.options.asked_secret", typed)
+    code, _, err = run("crl", "--module", "m")
+    assert code == 0, err
+    assert len(asked) == 2
+    assert ["issuing" in asked[0], "root" in asked[1]] == [True, True]

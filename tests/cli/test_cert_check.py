@@ -454,8 +454,16 @@ def test_sha1_is_refused_from_openssl_3_on_at_level_1(tmp_path: Path) -> None:
         document = checked(tmp_path, "s.pem", "s.key", "--peer-openssl", version, "--for", "client")
         (found,) = [one for one in document["findings"] if one["slug"] == "digest-too-weak"]
         assert found["severity"] == severity, version
-    # x509 -req without extensions makes version 1 certificates
-    assert "x509-strict-violation" in slugs(document)
+
+
+def test_a_version_1_certificate_is_warned_of(tmp_path: Path) -> None:
+    old = pki.version_1(LEAF, MIDDLE)
+    written(tmp_path, v1_pem=old.chain_pem, v3_pem=LEAF.chain_pem, key=LEAF.key_pem)
+    document = checked(tmp_path, "v1.pem", "key", "--for", "client", rc=0)
+    (found,) = [one for one in document["findings"] if one["slug"] == "x509-strict-violation"]
+    assert (found["severity"], "is of version 1" in found["seen"]) == ("warning", True)
+    document = checked(tmp_path, "v3.pem", "key", "--for", "client", rc=0)
+    assert "x509-strict-violation" not in slugs(document)
 
 
 def test_what_is_missing_or_swapped_is_named(tmp_path: Path) -> None:
@@ -559,3 +567,49 @@ def test_files_without_a_certificate_are_not_understood(tmp_path: Path) -> None:
     document = checked(tmp_path, "noise", rc=2)
     assert document["ok"] is False
     assert "Not understood" in handclasp("cert", "check", "noise", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("b.internal:8443", "b.internal"),
+        ("b.internal/status", "b.internal"),
+        ("b.internal:8443/status", "b.internal"),
+        ("[b.internal]", "b.internal"),
+        ("[::1]:443", "::1"),
+        ("10.0.0.1:443", "10.0.0.1"),
+    ],
+)
+def test_a_name_with_what_no_certificate_has_is_refused_with_the_name_that_is_meant(
+    tmp_path: Path, given: str, meant: str
+) -> None:
+    written(tmp_path, leaf_pem=LEAF.pem)
+    done = handclasp("cert", "check", "leaf.pem", "--name", given, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"give {meant}\n" in done.stderr
+    for whole in ("", ":8443", "/"):
+        done = handclasp("cert", "check", "leaf.pem", "--name", whole, cwd=tmp_path)
+        assert (done.returncode, "is no name" in done.stderr) == (2, True)
+
+
+def test_addresses_and_uris_of_any_scheme_are_names(tmp_path: Path) -> None:
+    sans = ["ip:10.0.0.1", "ip:fd00::1", "dns:b.org", "uri:urn:uuid:1", "uri:https://b.internal/me"]
+    written(tmp_path, leaf_pem=pki.leaf(ROOT, sans=sans).pem)
+    for name in (
+        "10.0.0.1",
+        "fd00::1",
+        "[fd00::1]",
+        "urn:uuid:1",
+        "https://b.internal/me",
+        "b.org",
+    ):
+        for role in ("client", "server"):
+            document = checked(tmp_path, "leaf.pem", "--for", role, "--name", name)
+            assert not slugs(document) & {"name-not-covered", "ip-san-missing"}
+    for url in ("https://b.org/", "https://b.org:8443", "HTTPS://me@b.org?x"):
+        document = checked(tmp_path, "leaf.pem", "--for", "client", "--name", url, rc=1)
+        (finding,) = [one for one in document["findings"] if one["slug"] == "name-not-covered"]
+        assert "--name b.org:" in finding["fix"]
+    for uri in ("spiffe://b.org/x", "urn:uuid:2", "https://[", "https:///"):
+        document = checked(tmp_path, "leaf.pem", "--for", "client", "--name", uri, rc=1)
+        assert "--name" not in document["findings"][0]["fix"]

@@ -164,6 +164,18 @@ def test_an_rsa_pss_key_is_refused_since_it_would_be_written_as_a_plain_one(fold
     fine("convert", *pair, "--to", "pem", "--certificates-only", "-o", "out")
 
 
+def test_an_rsa_pss_key_is_refused_without_its_certificate_as_well(folder: Path) -> None:
+    made(folder, "pss")
+    openssl("pkey", "-in", "leaf.key", "-outform", "DER", "-out", "der.key")
+    for key in ("leaf.key", "der.key"):
+        for target in ("pkcs8", "pem", "der", "p12"):
+            assert "RSA-PSS" in refused("convert", key, *to(target), "-o", "out")
+        assert "RSA-PSS" in refused("split", key, "-o", "out")
+        assert not (folder / "out").exists()
+    made(folder, "rsa")
+    fine("convert", "leaf.key", "--to", "pkcs8", *LOCK, "-o", "out")
+
+
 def test_a_password_file_that_everybody_may_read_is_warned_of(folder: Path) -> None:
     made(folder, "ec")
     pair = ("leaf.pem", "leaf.key")

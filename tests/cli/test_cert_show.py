@@ -256,3 +256,72 @@ def test_many_files_show_progress_on_a_terminal_and_nowhere_else(tmp_path: Path)
         process.wait(30)
     os.close(leader)
     assert b"reading" in said
+
+
+def test_what_a_shell_substitutes_for_a_command_is_read(folder: Path) -> None:
+    script = """
+        set -e
+        "$1" cert show <(cat leaf.pem) <(cat root.crl)
+        "$1" cert check <(cat leaf.pem middle.pem) <(cat leaf.key) --trust <(cat root.pem) \\
+            --crl <(cat root.crl middle.crl) --for client --name svc-b.internal
+        "$1" cert convert <(cat leaf.pem) --to der -o out.der
+        "$1" cert bundle <(cat leaf.pem middle.pem) --trust <(cat root.pem) -o full.pem
+    """
+    (folder / "middle.pem").write_bytes(MIDDLE.pem)
+    (folder / "middle.crl").write_bytes(pki.crl(MIDDLE))
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", COMMAND],
+        cwd=folder, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0, said
+    assert "revocation list, pem" in said
+    assert "OK as client" in said
+    assert (folder / "out.der").read_bytes() == LEAF.der
+    assert (folder / "full.pem").read_bytes() == LEAF.pem + MIDDLE.pem
+
+
+def test_a_revocation_list_in_a_pkcs7_is_shown_with_who_signed_it(tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_bytes(ROOT.pem)
+    made = openssl("crl2pkcs7", "-certfile", tmp_path / "root.pem", stdin=pki.crl(ROOT, [OTHER]))
+    (tmp_path / "lists.p7b").write_bytes(made)
+    certificate, crl = shown(tmp_path, "lists.p7b")["objects"]
+    assert (certificate["kind"], crl["kind"]) == ("certificate", "revocation list")
+    assert crl["signed_by"] == [certificate["sha256"]]
+    text = handclasp("cert", "show", "lists.p7b", cwd=tmp_path).stdout
+    assert "revoked    1 certificate\n" in text
+    said = handclasp("cert", "convert", "lists.p7b", "--to", "p7b", "-o", "x", cwd=tmp_path).stderr
+    assert "1 certificate, 1 revocation list" in said
+
+
+def test_the_way_out_is_told_in_the_options_of_the_command(folder: Path, tmp_path: Path) -> None:
+    export = ("pkcs12", "-export", "-in", folder / "leaf.pem", "-inkey", folder / "leaf.key")
+    (tmp_path / "in.p12").write_bytes(openssl(*export, "-passout", "pass:x"))
+    (tmp_path / "locked.key").write_bytes((folder / "locked.key").read_bytes())
+    (tmp_path / "locked.key").chmod(0o600)
+    (tmp_path / "a directory").mkdir()
+    for name, command, told in (
+        ("in.p12", "show", "--password-file FILE"),
+        ("in.p12", "convert", "--password-file FILE"),
+        ("locked.key", "check", "--password-file FILE"),
+        ("a directory", "show", "Give -r"),
+        ("a directory", "check", "Name the files in it."),
+        ("nothing", "show", "Correct the path."),
+    ):
+        options = ("--to", "pem") if command == "convert" else ()
+        done = handclasp("cert", command, name, *options, cwd=tmp_path)
+        assert done.returncode in (1, 2)
+        (fix,) = [line for line in (done.stdout + done.stderr).splitlines() if "fix:" in line]
+        assert told in fix, (name, command)
+
+
+def test_a_password_that_a_command_tells_is_read_and_no_mode_of_a_device_is_to_be_changed(
+    folder: Path,
+) -> None:
+    script = '"$1" cert show locked.key --password-file <(cat password)'
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", COMMAND], cwd=folder, capture_output=True, timeout=20, check=True
+    )  # fmt: skip
+    assert b"key        EC secp256r1" in done.stdout
+    said = handclasp("cert", "show", "locked.key", "--password-file", "/dev/null", cwd=folder)
+    assert "chmod" not in said.stdout + said.stderr

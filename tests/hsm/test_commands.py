@@ -15,6 +15,7 @@ from cryptography import x509
 
 from tests import pki
 from tests.cli.test_documents import validate
+from tests.conftest import absent
 from tests.hsm.softhsm import SoftToken
 from tests.integration.running import COMMAND, handclasp
 from tests.integration.softhsm import softhsm
@@ -57,12 +58,52 @@ def test_init_prints_the_variables_that_find_the_token(place: Path) -> None:
     assert [one["label"] for one in json.loads(listed.stdout)["tokens"]] == ["a b"]
 
 
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_init_leaves_a_token_that_is_there_alone(token: SoftToken) -> None:
-    before = {path: path.read_bytes() for path in token.folder.rglob("*") if path.is_file()}
-    done = handclasp("hsm", "init", "--directory", token.folder, cwd=token.folder)
+    before = files_of(token.folder)
+    done = handclasp("hsm", "init", "--directory", token.folder, "--label", "dev", cwd=token.folder)
     assert done.returncode == 2
-    assert "exists already" in done.stderr
-    assert before == {p: p.read_bytes() for p in token.folder.rglob("*") if p.is_file()}
+    assert "has a token 'dev' already" in done.stderr
+    assert before == files_of(token.folder)
+
+
+def test_init_adds_a_second_token_and_does_not_touch_the_first(fresh: SoftToken) -> None:
+    fresh.keygen("k")
+    before = files_of(fresh.folder)
+    label = "other one/2"
+    done = handclasp("hsm", "init", "--directory", fresh.folder, "--label", label, cwd=fresh.folder)
+    assert done.returncode == 0, done.stderr
+    after = files_of(fresh.folder)
+    assert {path: after[path] for path in before} == before
+    second = fresh.folder / "pin-other%20one%2F2"
+    assert stat.S_IMODE(second.stat().st_mode) == 0o600
+    made = fresh.hsm(
+        *("keygen", "--key", "pkcs11:token=other%20one%2F2;object=k", "--pin-file", second)
+    )
+    assert "token=other%20one%2F2" in made.stdout
+    check(fresh, "--key", fresh.uri("k"), *pinned(fresh))
+    again = handclasp(
+        "hsm", "init", "--directory", fresh.folder, "--label", label, cwd=fresh.folder
+    )
+    assert again.returncode == 2
+    assert "already" in again.stderr
+
+
+def test_what_init_prints_is_right_for_a_shell_whatever_the_directory(place: Path) -> None:
+    softhsm()
+    folder = place / "with 'odd $characters;"
+    done = handclasp("hsm", "init", "--directory", folder, cwd=place)
+    assert done.returncode == 0, done.stderr
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f'{done.stdout}\nprintf %s "$SOFTHSM2_CONF"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == str(folder / "softhsm2.conf")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +113,8 @@ def test_init_leaves_a_token_that_is_there_alone(token: SoftToken) -> None:
         (("--pin-file", "short"), "takes 4 to 255"),
         (("--module", "/bin/sh"), "is not SoftHSM's module"),
         (("--module", "/no/module.so"), "there is no PKCS#11 module"),
+        (("--directory", "a#b"), "neither `#` nor"),
+        (("--module", "/no\n/module.so"), "cannot be printed"),
     ],
 )
 def test_init_refuses_what_no_token_can_have(
@@ -80,9 +123,12 @@ def test_init_refuses_what_no_token_can_have(
     softhsm()
     (place / "short").write_text("12\n")
     (place / "short").chmod(0o600)
-    done = handclasp("hsm", "init", "--directory", place / f"not-{len(words)}", *options, cwd=place)
+    folder = place / f"not-{len(words)}"
+    done = handclasp("hsm", "init", "--directory", folder, *options, cwd=place)
     assert done.returncode in (2, 3)
     assert words in done.stderr
+    assert not folder.exists()
+    assert not (place / "a#b").exists()
 
 
 # -- keygen and list
@@ -116,6 +162,35 @@ def test_list_without_the_pin_says_that_it_does_not_see_private_keys(token: Soft
     assert document["tokens"][0]["keys"] == []
 
 
+def tries_low(token: SoftToken) -> dict[str, bool]:
+    """By label, whether a wrong PIN was tried since the last login."""
+    listed = json.loads(token.hsm("list", "--format", "json").stdout)["tokens"]
+    return {one["label"]: one["pin_tries_low"] for one in listed}
+
+
+def test_list_tries_the_pin_on_no_token_but_the_one_it_is_for(fresh: SoftToken) -> None:
+    fresh.keygen("k")
+    handclasp("hsm", "init", "--directory", fresh.folder, "--label", "two", cwd=fresh.folder)
+    said = fresh.hsm("list", *pinned(fresh))
+    assert "the PIN was not tried, for there are 2 tokens" in said.stderr
+    assert "EC secp256r1" not in said.stdout
+    named = fresh.hsm("list", "--token", "dev", *pinned(fresh), "--format", "json")
+    document = validate("hsm list", named.stdout)
+    logged_in = {one["label"]: one["logged_in"] for one in document["tokens"]}
+    assert logged_in == {"dev": True, "two": False}
+    assert tries_low(fresh) == {"dev": False, "two": False}
+    # The broken twin: said to be for the other one, it is tried there, and counted.
+    wrong = fresh.hsm("list", "--token", "two", *pinned(fresh), rc=1)
+    assert "token 'two' refuses the PIN" in wrong.stdout
+    assert tries_low(fresh) == {"dev": False, "two": True}
+
+
+def test_list_says_when_the_token_named_is_not_there(token: SoftToken) -> None:
+    said = token.hsm("list", "--token", "gone", *pinned(token), rc=1)
+    assert "there is no token 'gone'; there is 'dev'" in said.stdout
+    assert "Give --pin-file" in token.hsm("list", "--token", "dev", rc=2).stderr
+
+
 # -- csr
 
 
@@ -128,8 +203,16 @@ def test_a_signing_request_is_signed_by_the_key_of_the_token(token: SoftToken, l
         *("csr", "--key", token.uri(label), *pinned(token), "--subject", "CN=b,O=Example"),
         *(*names, "-o", path),
     )
-    said = openssl("req", "-in", path, "-noout", "-verify", "-subject", "-nameopt", "RFC2253")
-    assert said.decode().strip() == "subject=CN=b,O=Example"
+    done = subprocess.run(
+        ["openssl", "req", "-in", path, "-noout", "-verify", "-subject", "-nameopt", "RFC2253"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "subject=CN=b,O=Example" in done.stdout.splitlines()
+    # Of the signature OpenSSL 3.5 speaks on standard output, older ones on standard error.
+    assert "verify OK" in done.stdout + done.stderr
     request = x509.load_pem_x509_csr(path.read_bytes())
     assert request.is_signature_valid
     assert len(request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == 3
@@ -336,7 +419,7 @@ def compiled(place: Path) -> dict[str, Path]:
         "hangs": "int pause(void); long C_GetFunctionList(void **l) { for (;;) pause(); }",
     }
     if shutil.which("cc") is None:
-        pytest.skip("no C compiler on this machine")
+        absent("a C compiler (apt install gcc)")
     built = {}
     for name, text in sources.items():
         source, library = place / f"{name}.c", place / f"{name}.so"

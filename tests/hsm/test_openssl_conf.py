@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path, PurePath
+from urllib.parse import unquote
 
 import pytest
 
 from handclasp.hsm.openssl_conf import Leading, Way, choose, key_directive, openssl_conf, uri_pem
 from handclasp.hsm.support import Support
 from handclasp.spec.pkcs11_uri import parse_pkcs11_uri
+from tests.conftest import absent
 
 ENGINE, PROVIDER = Path("/e/pkcs11.so"), Path("/p/pkcs11.so")
 URI = parse_pkcs11_uri("pkcs11:token=prod;object=svc%20b")
@@ -23,6 +25,9 @@ URI = parse_pkcs11_uri("pkcs11:token=prod;object=svc%20b")
         (Support(provider=PROVIDER, engine=ENGINE), False, False, Way.URI_FILE),
         (Support(provider=PROVIDER), True, True, Way.STORE),
         (Support(provider=PROVIDER), False, True, Way.URI_FILE),
+        (Support(provider=PROVIDER, uri_files=False), False, True, None),
+        (Support(provider=PROVIDER, uri_files=False), True, True, Way.STORE),
+        (Support(provider=PROVIDER, engine=ENGINE, uri_files=False), False, True, Way.ENGINE),
         (Support(engine=ENGINE), True, True, Way.ENGINE),
         (Support(engine=ENGINE), True, False, None),
         (Support(), True, True, None),
@@ -80,10 +85,55 @@ def test_the_file_that_stands_for_a_key_is_what_openssl_reads_as_the_provider_s(
     """Both lengths of DER: below 128 bytes and above."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl is not installed")
+        absent("openssl (apt install openssl)")
     uri = parse_pkcs11_uri(f"pkcs11:object={'x' * length}")
     read = subprocess.run(
         [openssl, "asn1parse", "-i"], input=uri_pem(uri), capture_output=True, check=True
     ).stdout.decode()
     assert "VISIBLESTRING     :PKCS#11 Provider URI v1.0" in read
     assert f"UTF8STRING        :{uri.for_openssl()}" in read
+
+
+ODD = "/a b;c#d%20$e'f\"g&h?i{j}\\k"
+
+
+def test_openssl_reads_a_path_as_it_is_whatever_is_in_it(tmp_path: Path) -> None:
+    """By OpenSSL itself, which names the library it cannot load; of a provider it says nothing."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        absent("openssl (apt install openssl)")
+    conf = tmp_path / "openssl.cnf"
+    library = PurePath(f"/none{ODD} ")
+    text = openssl_conf(
+        Leading(way=Way.ENGINE, library=library), module=PurePath(f"{ODD}.so"), pin_file=None
+    )
+    conf.write_text(f"config_diagnostics = 1\n{text}")
+    done = subprocess.run(
+        [openssl, "dgst", "-sha256", "/dev/null"],
+        env={"OPENSSL_CONF": str(conf), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"({library})" in done.stderr
+
+
+def test_the_pin_s_file_is_named_as_rfc_7512_has_it() -> None:
+    named = key_directive(
+        Way.ENGINE, URI, key_file=PurePath("/k.pem"), pin_file=PurePath(f"{ODD}/pin")
+    )
+    source = named.partition("?pin-source=file:")[2]
+    assert unquote(source) == f"{ODD}/pin"
+    assert not set(source) & set(" ;#?&$\"'\\{}")
+    text = openssl_conf(
+        Leading(way=Way.STORE, library=PROVIDER),
+        module=PurePath("/m.so"),
+        pin_file=PurePath(f"{ODD}/pin"),
+    )
+    assert f"pkcs11-module-token-pin = file:{source}\n" in text
+
+
+def test_a_line_s_end_in_a_value_would_be_another_setting() -> None:
+    leading = Leading(way=Way.ENGINE, library=ENGINE)
+    with pytest.raises(ValueError, match="control character"):
+        openssl_conf(leading, module=PurePath("/m.so\nx = y"), pin_file=None)

@@ -34,6 +34,16 @@ def test_both_are_found_where_the_variables_of_openssl_point(folders: tuple[Path
     assert (found.provider, found.engine) == tuple(one / "pkcs11.so" for one in folders)
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_provider_that_reads_no_files_with_uris_is_told_from_one_that_does(
+    folders: tuple[Path, Path], reads: bool
+) -> None:
+    label = b"\0PKCS#11 PROVIDER URI\0" if reads else b"\0PKCS11 URI Store\0"
+    (folders[0] / "pkcs11.so").write_bytes(b"\x7fELF" + label)
+    found = find_support(3)
+    assert (found.provider is not None, found.uri_files) == (True, reads)
+
+
 def test_openssl_1_has_no_providers(folders: tuple[Path, Path]) -> None:
     for folder in folders:
         (folder / "pkcs11.so").touch()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +13,8 @@ pkcs11 = pytest.importorskip("pkcs11")
 
 from handclasp.findings.model import FindingsError  # noqa: E402
 from handclasp.hsm import worker  # noqa: E402
-from handclasp.hsm.token import pin_warnings  # noqa: E402
+from handclasp.hsm.login import pin_warnings  # noqa: E402
+from handclasp.spec.pkcs11_uri import parse_pkcs11_uri  # noqa: E402
 
 FLAGS = pkcs11.TokenFlag
 
@@ -64,3 +68,12 @@ def test_listing_tries_no_pin_that_would_lock_a_token(
     worker._list({"module": "/m.so", "pin": pin})
     assert tried == logins
     assert ("pin-last-try" in capsys.readouterr().out) is (pin is not None)
+
+
+def test_a_system_that_forks_no_more_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", none_left)
+    with pytest.raises(FindingsError, match="no process can be forked to sign: Resource"):
+        worker._in_a_child(None, parse_pkcs11_uri("pkcs11:object=k"), Path("/m.so"), None, None)

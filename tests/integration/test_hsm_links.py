@@ -14,12 +14,15 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import yaml
 
 from handclasp.hsm.support import find_support
+from handclasp.nginx.features import Feature
 from tests import pki
+from tests.conftest import absent, facts_of
 from tests.integration.running import (
     SERVER_NAME,
     Material,
@@ -68,16 +71,21 @@ def give_to_workers(token: Token) -> None:
 
 
 @pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+def way(request: pytest.FixtureRequest, nginx: Path, tmp_path: Path) -> dict[str, str]:
     """The environment in which handclasp takes the engine, or finds the provider alone."""
     support = find_support(3)
     library = getattr(support, request.param)
     if library is None:
-        if request.param == "engine" and support.provider is None and os.environ.get("CI"):
-            pytest.fail("libengine-pkcs11-openssl is not installed")
+        if request.param == "engine" and support.provider is None:
+            absent("the PKCS#11 engine of OpenSSL (apt install libengine-pkcs11-openssl)")
+        # Where CI=true tools/debian-packages.sh saw to it, if the distribution has it.
         pytest.skip(f"the PKCS#11 {request.param} of OpenSSL is not installed here")
     if request.param == "engine":
         return {}
+    if not support.uri_files and not facts_of(nginx).has(Feature.STORE_KEYS):
+        pytest.skip(
+            "the PKCS#11 provider here reads no files with URIs: tests/nginx/test_token_keys.py"
+        )
     return {"OPENSSL_MODULES": str(library.parent), "OPENSSL_ENGINES": str(tmp_path)}
 
 
@@ -172,17 +180,29 @@ def test_a_token_that_was_away_serves_again_after_nginx_is_restarted(
     away = token.tokens.with_name("away")
     with Backend() as backend:
         spec = ingress(material, token, tls, backend.port)
+        asked = free_port()
+        spec["status"] = {"listen": f"127.0.0.1:{asked}"}
         with Running(write_spec(material.folder, f"out-{tls}", spec), nginx, env=way) as running:
             before = running.master_pid
             assert _handshake(tls)
+            assert _readyz(asked) == 200
             token.tokens.rename(away)
             try:
                 assert not all(_handshake(tls) for _ in range(40))
                 running.wait_for("a key in a token does not work", within=10)
                 running.wait_for("cannot be loaded: GeneralError", within=10)
-                outage = running.status()["tokens"]
-                assert "GeneralError" in outage["outage"]
-                assert outage["restarts"] == 0
+                told = running.status()
+                assert "GeneralError" in told["tokens"]["outage"]
+                assert told["tokens"]["restarts"] == 0
+                assert not told["ready"]
+                assert _readyz(asked) == 503
+                (down,) = told["links"][0]["down"]
+                assert "the key of hsm-server in its token does not work" in down
+                said = handclasp(
+                    "status", "--state-dir", running.state, "-c", running.spec, cwd=material.folder
+                )
+                assert said.returncode == 1
+                assert "NOT ready, a key in a token does not work" in said.stdout
             finally:
                 away.rename(token.tokens)
             running.wait_for("nginx restarted", within=15)
@@ -190,7 +210,18 @@ def test_a_token_that_was_away_serves_again_after_nginx_is_restarted(
             assert running.master_pid != before
             told = running.status()
             assert told["ready"]
+            assert _readyz(asked) == 200
+            assert told["links"][0]["down"] == []
             assert (told["tokens"]["outage"], told["tokens"]["restarts"]) == (None, 1)
+
+
+def _readyz(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 def _handshake(port: int) -> bool:
@@ -256,6 +287,10 @@ def test_check_says_what_is_wrong_with_a_key_in_a_token(
     assert (code, slug in errors) == (1, True), errors
     assert told in errors[slug]["seen"]
     assert errors[slug]["where"]["line"] or slug == "key-cert-mismatch"
+    if slug == "secret-unreadable":
+        assert errors[slug]["where"]["path"] == "identities.hsm-client.pin"
+    elif slug != "key-cert-mismatch":
+        assert errors[slug]["where"]["path"] == "identities.hsm-client.key"
 
 
 def test_a_wrong_pin_is_tried_once_for_all_keys_of_a_token(
@@ -269,9 +304,113 @@ def test_a_wrong_pin_is_tried_once_for_all_keys_of_a_token(
         spec["identities"][name] = token.identity(name, pin={"file": str(wrong)})
     code, errors = _checked(material, spec, nginx, "wrong-pin")
     assert code == 1
-    assert "refuses the PIN" in errors["pin-wrong"]["seen"]
+    # The last told of the two; the first said that the token refuses it.
+    assert "refused this PIN before" in errors["pin-wrong"]["seen"]
+    assert errors["pin-wrong"]["where"]["path"] == "identities.hsm-server.pin"
     # A right one clears the count: the tests after this one find the token as it was.
     assert _checked(material, egress(material, token, 8080, 8443), nginx, "fine-again")[0] == 0
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_module_that_fails_is_pointed_at_where_it_is_written(
+    material: Material, token: Token, nginx: Path, tmp_path: Path, written: bool
+) -> None:
+    module = tmp_path / "no-library.so"
+    module.write_text("not a library")
+    spec = egress(material, token, 8080, 8443)
+    if written:
+        spec["pkcs11"]["module"] = str(module)
+    else:
+        del spec["pkcs11"]["module"]
+        spec["identities"]["hsm-client"]["key"] += f"?module-path={module}"
+    code, errors = _checked(material, spec, nginx, "no-library")
+    assert code == 1
+    place = "pkcs11.module" if written else "identities.hsm-client.key"
+    assert errors["pkcs11-module-failed"]["where"]["path"] == place
+
+
+def test_a_refused_pin_is_not_tried_again_however_often_the_spec_is_read(
+    material: Material, nginx: Path, free_port: Callable[[], int]
+) -> None:
+    own = Token(material.folder / "rereading" / "token")
+    own.certify(material.ca, "hsm-server", kind="rsa2048", sans=[SERVER_NAME], usages=[pki.SERVER])
+    give_to_workers(own)
+    port = free_port()
+    pin = material.folder / "reread-pin"
+    pin.touch(mode=0o600)
+    pin.write_text(PIN)
+    with Backend() as backend:
+        spec = ingress(material, own, port, backend.port)
+        identity = spec["identities"]["hsm-server"]
+        identity["certificate"] = str(material.folder / "rereading" / "hsm-server.pem")
+        identity["pin"] = {"file": str(pin)}
+        with Running(write_spec(material.folder, "reread", spec), nginx) as running:
+            pin.write_text("00000000")
+            running.reload()
+            running.wait_for("refuses the PIN")
+            assert _wrong_pin_counted(own)
+            # A right one, given by somebody else, clears the count.
+            _listed(own, "--pin-file", own.folder / "pin.given")
+            assert not _wrong_pin_counted(own)
+            for count in (1, 2):
+                running.reload()
+                running.wait_for("refused this PIN before", count=count)
+                assert not _wrong_pin_counted(own)
+            pin.write_text(PIN)
+            running.reload()
+            running.wait_for("nothing changed")
+            assert _handshake(port)
+
+
+def _listed(token: Token, *options: str | Path) -> list[dict[str, Any]]:
+    done = handclasp(
+        *("hsm", "list", "--format", "json", *options), cwd=token.folder, env=token.environment
+    )
+    assert done.returncode == 0, done.stderr
+    listed: list[dict[str, Any]] = json.loads(done.stdout)["tokens"]
+    return listed
+
+
+def _wrong_pin_counted(token: Token) -> bool:
+    return any(one["pin_tries_low"] for one in _listed(token))
+
+
+ODD = "a b;c#d%20'\"e{f}\\g&h"
+
+
+def test_a_state_directory_and_a_module_of_any_name_work(
+    material: Material, token: Token, nginx: Path, way: dict[str, str], free_port: Callable[[], int]
+) -> None:
+    """What is in a spec may hold less (spec.names.check_path); --state-dir and a URI's module-path any."""
+    tls = free_port()
+    odd = material.folder / "odd" / ODD
+    odd.mkdir(parents=True)
+    module = odd / "soft $hsm.so"
+    module.symlink_to(token.module)
+    with Backend() as backend:
+        spec = ingress(material, token, tls, backend.port)
+        del spec["pkcs11"]["module"]
+        spec["identities"]["hsm-server"]["key"] += f"?module-path={quote(str(module))}"
+        path = write_spec(material.folder, f"odd-{tls}", spec)
+        running = Running(path, nginx, arguments=("--state-dir", str(odd / "state")), env=way)
+        running.state = odd / "state"
+        with running:
+            assert all(_handshake(tls) for _ in range(10))
+            conf = (running.state / "generation" / "current" / "openssl.cnf").read_text()
+            assert "soft $hsm.so" in conf
+
+
+def test_a_state_directory_that_nginx_would_misread_is_pointed_at_in_the_spec(
+    material: Material, token: Token, nginx: Path
+) -> None:
+    spec = {**egress(material, token, 8080, 8443), "state": str(material.folder / "a*b")}
+    path = write_spec(material.folder, "misread", spec)
+    done = handclasp("check", "-c", path, "--nginx", nginx, cwd=material.folder)
+    assert done.returncode == 2
+    lines = path.read_text().splitlines()
+    line = 1 + next(index for index, text in enumerate(lines) if text.startswith("state:"))
+    assert f"misread.yaml:{line}:" in done.stderr + done.stdout
+    assert "which nginx cannot take there" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(
@@ -426,7 +565,18 @@ def test_an_nginx_of_one_s_own_is_told_what_its_service_needs(
         cwd=material.folder,
     )
     assert written.returncode == 2
-    assert "mode: existing" in written.stderr
+    # The mode is that already; what is missing is the include.
+    assert "start `handclasp run` with this spec" in written.stderr
+    assert 'generation/current/http.conf";' in written.stderr
+    assert "mode: existing" not in written.stderr
+    del spec["nginx"]
+    written = handclasp(
+        *("render", "-c", write_spec(material.folder, "own", spec), "--nginx", nginx),
+        *("--output", material.folder / "includes"),
+        cwd=material.folder,
+    )
+    assert written.returncode == 2
+    assert "`nginx: {mode: existing, reload: [systemctl, reload, nginx]}`" in written.stderr
 
 
 def test_the_example_is_served_with_names_and_paths_of_this_machine(

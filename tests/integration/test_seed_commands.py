@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
+from tests.conftest import absent
 from tests.integration.running import handclasp
 from tests.integration.seed_blocks import egress
 from tests.integration.seed_stage import Cast, RawBackend, example, nginx_test, origin
@@ -99,7 +100,7 @@ def test_s_client_goes_on_where_nginx_does_not(certificate: str, cast: Cast) -> 
 
 def test_the_awk_command_sends_backslashes_instead_of_line_breaks(cast: Cast) -> None:
     if not (shutil.which("curl") and shutil.which("awk")):
-        pytest.skip("no curl or awk")
+        absent("curl or awk")
     with RawBackend() as backend:
         url = f"http://localhost:{backend.port}"
         program = r"""'NF {sub(/\\r/, ""); printf "%s\\\\n",$0;}'"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,3 +236,24 @@ def test_a_replaced_file_is_a_new_one_and_a_link_is_replaced_not_followed(tmp_pa
     assert path.stat().st_ino != inode
     assert target.read_bytes() == b"target"
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, "target"])
+
+
+def test_a_pipe_is_read_to_its_end_where_that_is_asked_for_and_has_no_mode(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o644)
+    for size in (
+        70_000,
+        LIMIT + 2,
+    ):  # more than a pipe holds at once, and more than is read of a file
+        command = f"head -c {size} /dev/zero > {tmp_path / 'fifo'}"
+        with subprocess.Popen(["sh", "-c", command], stderr=subprocess.DEVNULL) as writer:
+            read = read_file(tmp_path / "fifo", pipes=True)
+            writer.wait(timeout=20)
+        assert (read.mode, read.owner) == (None, None)
+        if size > LIMIT:
+            assert read.data is None
+            assert read.problem is not None
+            assert "larger than 10 MiB" in read.problem.seen
+        else:
+            assert (read.problem, read.data) == (None, bytes(size))
+    assert read_file(Path("/dev/null"), pipes=True).problem is not None
+    assert problem(tmp_path / "fifo")[1] == "it is a pipe or a device, not a regular file"

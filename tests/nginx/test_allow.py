@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handclasp.certs.dn import name_text
-from handclasp.nginx.render.allow import allow_map, hop_map, rule_pattern
+from handclasp.nginx.parts import RuleSet
+from handclasp.nginx.render.allow import allow_map, hop_map, rule_pattern, trusted_hop_map
+from handclasp.spec.access import AccessRule
 from handclasp.spec.values import AllowKind, AllowRule
 from tests.nginx.configuration_tree import tree
 
@@ -119,27 +121,37 @@ def test_a_rule_nginx_cannot_decide_is_never_rendered() -> None:
             rule_pattern(AllowRule(kind, "x"))
 
 
-def entries(lines: Sequence[str]) -> dict[str, str]:
+def entries(lines: Sequence[str]) -> tuple[str, dict[str, str]]:
     *_, block = tree("\n".join(lines)).children
-    assert block.values[0] == "$ssl_client_verify:$ssl_client_s_dn"
-    return {one.name: one.values[0] for one in block.children}
+    return block.values[0], {one.name: one.values[0] for one in block.children}
+
+
+def rule_set(*rules: AllowRule, anonymous: bool = False) -> RuleSet:
+    return RuleSet("0123456789abcdef", AccessRule("", None, rules, anonymous))
 
 
 def test_the_map_denies_by_default_and_keeps_every_pattern_whole() -> None:
     values = ['the "boss" \\', "a;b}", "$x", "ü", "a b", "'"]
     rules = [AllowRule(AllowKind.CN, value) for value in values]
-    found = entries(allow_map("api", rules, optional=False))
+    source, found = entries(allow_map("api", [rule_set(*rules)]))
+    assert source == "$hc_rule_api:$ssl_client_verify:$ssl_client_s_dn"
     assert found.pop("default") == "0"
-    assert found == {f"~{rule_pattern(rule)}": "1" for rule in rules}
+    patterns = [rule_pattern(rule).removeprefix(r"\A") for rule in rules]
+    assert found == {rf"~\A0123456789abcdef:{pattern}": "1" for pattern in patterns}
 
 
-def test_callers_without_certificate_enter_only_where_verification_is_optional() -> None:
-    rules = [AllowRule(AllowKind.CN, "svc-b")]
-    assert "NONE:" not in entries(allow_map("api", rules, optional=False))
-    assert entries(allow_map("api", rules, optional=True))["NONE:"] == "1"
+def test_callers_without_certificate_enter_only_where_the_rules_say_so() -> None:
+    rule = AllowRule(AllowKind.CN, "svc-b")
+    nobody = r"~\A0123456789abcdef:NONE:"
+    assert nobody not in entries(allow_map("api", [rule_set(rule)]))[1]
+    assert entries(allow_map("api", [rule_set(rule, anonymous=True)]))[1][nobody] == "1"
 
 
 def test_a_hop_is_believed_by_its_rule_and_nobody_else() -> None:
-    found = entries(hop_map("api", [AllowRule(AllowKind.CN, "gateway")], "X-Original-Client-Cert"))
-    assert found.pop("default") == ""
-    assert list(found.values()) == ["$hc_original_api"]
+    rule = AllowRule(AllowKind.CN, "gateway")
+    source, found = entries(trusted_hop_map("api", [rule]))
+    assert source == "$ssl_client_verify:$ssl_client_s_dn"
+    assert found == {"default": "", f"~{rule_pattern(rule)}": "1"}
+    source, found = entries(hop_map("api", "X-Original-Client-Cert"))
+    assert source == "$hc_trusted_api"
+    assert found == {"default": "", "1": "$hc_original_api"}

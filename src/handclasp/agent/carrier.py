@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
-from handclasp.agent.former import HANDOVER_SECONDS, adopted, former
+from handclasp.agent.exchange import exchange, settle
+from handclasp.agent.former import adopted
 from handclasp.agent.generation import (
     generation_files,
     is_current,
@@ -21,7 +22,8 @@ from handclasp.agent.generation import (
     read_at_start_only,
 )
 from handclasp.agent.prove import Proof, prove
-from handclasp.agent.sockets import prepare_sockets
+from handclasp.agent.retirees import Retirees
+from handclasp.agent.sockets import prepare_sockets, unix_listeners
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
 from handclasp.agent.tokens import TOKEN_AWAY, refused_pins
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
@@ -35,6 +37,7 @@ from handclasp.nginx.state import StateDirectory
 if TYPE_CHECKING:
     from handclasp.agent.prepare import Prepared
     from handclasp.findings import Finding
+    from handclasp.nginx.inheritance import Inheritance
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.switch import Switch
 
@@ -73,7 +76,10 @@ class Carrier:
     def __init__(self, state: StateDirectory) -> None:
         self.state = state
         self.master: NginxMaster | None = None
+        self.outgoing: NginxMaster | None = None  # while another one takes its place
+        self.retirees = Retirees(state.nginx_prefix)
         self.applied: Applied | None = None
+        self._unsure = state.recovered is not None  # nginx may have read what was undone
         self._refused_pin: Applied | None = None
         self._refusal: tuple[Finding, ...] = ()
 
@@ -100,16 +106,18 @@ class Carrier:
     async def begin(self, prepared: Prepared) -> Applied:
         """Adopts an nginx left running or starts one, and proves it. Raises when nothing serves then."""
         plan = self.plan_of(prepared)
+        await settle(self.state)
+        self.retirees.take_over()
         self.master = await adopted(self.state)
         if self.master is not None:
             return await self.change(prepared)
         generation = await self.staged(prepared, plan)
         switch = self.switch(prepared, plan, generation)
         try:
-            await self._start(prepared, plan)
-            proofs = await self._proofs(prepared, plan)
+            self.master = await self.started(prepared, plan)
+            proofs = await self.proven(prepared, plan)
         except BaseException:
-            await self._end_quietly()
+            await self.end_quietly()
             switch.rollback()
             raise
         switch.commit()
@@ -125,8 +133,8 @@ class Carrier:
         )
         if other:
             return await self._exchange(prepared, plan, master, other)
-        if is_current(self.state, prepared, plan):
-            proofs = await self._proofs(prepared, plan)
+        if is_current(self.state, prepared, plan) and not self._unsure:
+            proofs = await self.proven(prepared, plan)
             generation = self.state.current_generation() or 0
             return self.in_effect(Applied(prepared, plan, generation, proofs, changed=False))
         generation = await self.staged(prepared, plan)
@@ -144,7 +152,7 @@ class Carrier:
                     raise FindingsError(taken, exit_code=ExitCode.ENVIRONMENT)  # noqa: TRY301
                 lines = "; ".join(outcome.lines) or outcome.reason
                 raise ChangeRefused(f"nginx did not take the new configuration: {lines}")  # noqa: TRY301
-            proofs = await self._proofs(prepared, plan)
+            proofs = await self.proven(prepared, plan)
         except BaseException as failure:
             switch.rollback()
             # A refused configuration left nginx as it was; another reload would only cut idle clients off.
@@ -167,11 +175,11 @@ class Carrier:
         if self._refused_pin is applied:
             # nginx would try the PIN at each of its starts, and the token counts.
             raise FindingsError(self._refusal, exit_code=ExitCode.ENVIRONMENT)
-        await self._start(applied.prepared, applied.plan)
+        self.master = await self.started(applied.prepared, applied.plan)
         try:
-            await self._proofs(applied.prepared, applied.plan)
+            await self.proven(applied.prepared, applied.plan)
         except BaseException:
-            await self._end_quietly()
+            await self.end_quietly()
             raise
 
     async def replace_master(self, because: str) -> Applied:
@@ -183,9 +191,14 @@ class Carrier:
 
     async def end(self, within: float) -> None:
         """Lets nginx finish what it is doing, then ends it, and releases the state directory."""
+        retiring = asyncio.ensure_future(self.retirees.end(within))
         if self.master is not None and self.master.running:
             ended = await self.master.quit(within)
             journal.info("nginx ended", how=ended)
+        await retiring
+        if self.applied is not None:
+            # nginx leaves those it was given (ngx_close_listening_sockets, `inherited`).
+            remove_stale_sockets(unix_listeners(self.applied.plan, self.applied.prepared))
         self.state.close()
 
     def tidy(self) -> None:
@@ -202,6 +215,7 @@ class Carrier:
 
     def leave(self) -> None:
         """Releases the state directory and leaves nginx, if one serves, to the next agent."""
+        self.retirees.leave()
         if self.master is not None:
             self.master.close()
         self.state.close()
@@ -229,26 +243,7 @@ class Carrier:
     async def _exchange(
         self, prepared: Prepared, plan: Plan, old: NginxMaster, why: str
     ) -> Applied:
-        """Ends the nginx that runs and starts another program in its place, which has tested the new
-        configuration before. If that fails the old one is started again on what it served."""
-        journal.warning("nginx has to be restarted, not reloaded", because=why)
-        generation = await self.staged(prepared, plan)
-        listeners = prepare_sockets(plan, prepared)
-        with former(old, self.state) as again:
-            switch = self.switch(prepared, plan, generation)
-            self.master = None  # its end is wanted, and no accident to be mended
-            try:
-                journal.info("nginx ended", how=await old.quit(HANDOVER_SECONDS))
-                await self._start(prepared, plan)
-                proofs = await self._proofs(prepared, plan)
-            except BaseException as failure:
-                await self._end_quietly()
-                if old.running:
-                    await old.terminate()
-                switch.rollback()
-                self.master = await again.start(failure, listeners) or old
-                raise
-        switch.commit()
+        generation, proofs = await exchange(self, prepared, plan, old, why)
         self.tidy()
         return self.in_effect(Applied(prepared, plan, generation, proofs))
 
@@ -276,9 +271,12 @@ class Carrier:
             trust=dict(plan.trust),
         )
 
-    async def _start(self, prepared: Prepared, plan: Plan) -> None:
+    async def started(
+        self, prepared: Prepared, plan: Plan, inheritance: Inheritance | None = None
+    ) -> NginxMaster:
+        """An nginx on the configuration the links point to; not proven yet."""
         listeners = prepare_sockets(plan, prepared)
-        self.master = await NginxMaster.start(
+        master = await NginxMaster.start(
             prepared.binary,
             self.state.nginx_prefix,
             self.state.current_configuration,
@@ -286,10 +284,12 @@ class Carrier:
             log_path=self.state.nginx_prefix / ERROR_LOG,
             early_log_option=prepared.facts.has(Feature.EARLY_LOG),
             unix_listeners=listeners,
+            inheritance=inheritance,
         )
-        journal.info("nginx started", pid=self.master.pid, version=prepared.facts.version_text)
+        journal.info("nginx started", pid=master.pid, version=prepared.facts.version_text)
+        return master
 
-    async def _proofs(self, prepared: Prepared, plan: Plan) -> tuple[Proof, ...]:
+    async def proven(self, prepared: Prepared, plan: Plan) -> tuple[Proof, ...]:
         """All listeners proven, or ChangeRefused naming those that are not."""
         proofs = await asyncio.wait_for(prove(prepared, plan), _PROOF_SECONDS + _RELOAD_SECONDS)
         failed = [proof for proof in proofs if not proof.ok]
@@ -307,7 +307,8 @@ class Carrier:
         if not outcome.ok:
             journal.error("going back failed too", first=failure, then=outcome.reason)
 
-    async def _end_quietly(self) -> None:
+    async def end_quietly(self) -> None:
+        """Ends what runs, if anything does."""
         if self.master is not None and self.master.running:
             with contextlib.suppress(HandclaspError):
                 await self.master.terminate()
@@ -320,5 +321,5 @@ class Carrier:
 
     def in_effect(self, applied: Applied) -> Applied:
         """Notes what is in effect."""
-        self.applied = applied
+        self.applied, self._unsure = applied, False
         return applied

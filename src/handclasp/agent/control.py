@@ -1,52 +1,52 @@
 """Two ways to ask the agent: its control socket (0600) and, if the spec wants it, HTTP on loopback (edge).
 
-Neither changes anything: the socket tells, and signals act.
+The second tells and changes nothing; over the first certificates can be denied (orders).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
 from typing import TYPE_CHECKING
 
+import aiohttp
 from aiohttp import web
 
 from handclasp.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from handclasp.agent.status import Snapshot
     from handclasp.spec.values import ListenAddress
 
 CONTROL_SOCKET = "control.sock"
-_CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 30.0
 _SHORTER = (
     "name a state directory with a shorter path (--state-dir): a socket's has 107 bytes at most"
 )
 
 
 class StatusServers:
-    """Answers GET /status.json, /healthz (the agent lives) and /readyz (nginx serves)."""
+    """Answers GET /status.json, /healthz (the agent lives) and /readyz (nginx serves, with all its keys)."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot | None]) -> None:
-        """`snapshot` gives None until something is in effect."""
+    def __init__(
+        self, snapshot: Callable[[], Snapshot | None], orders: Iterable[web.RouteDef] = ()
+    ) -> None:
+        """`snapshot` gives None until something is in effect; `orders` are for the control socket alone."""
         self._snapshot = snapshot
-        application = web.Application()
-        application.router.add_get("/status.json", self._status)
-        application.router.add_get("/healthz", self._health)
-        application.router.add_get("/readyz", self._ready)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._control = self._serving(orders)
+        self._runner = self._serving(())
         self._public: web.BaseSite | None = None
         self._address: ListenAddress | None = None
 
     async def start(self, control: Path) -> None:
         """Listens on the control socket, which nobody but its owner can open."""
+        await self._control.setup()
         await self._runner.setup()
-        await web.SockSite(self._runner, _private_socket(control)).start()
+        await web.SockSite(self._control, _private_socket(control)).start()
 
     async def listen(self, address: ListenAddress | None) -> None:
         """Moves the HTTP listener to `address`. Raises EnvironmentFault when it cannot be had."""
@@ -72,7 +72,16 @@ class StatusServers:
 
     async def stop(self) -> None:
         """Closes every listener."""
+        await self._control.cleanup()
         await self._runner.cleanup()
+
+    def _serving(self, orders: Iterable[web.RouteDef]) -> web.AppRunner:
+        application = web.Application()
+        application.router.add_get("/status.json", self._status)
+        application.router.add_get("/healthz", self._health)
+        application.router.add_get("/readyz", self._ready)
+        application.router.add_routes(orders)
+        return web.AppRunner(application, access_log=None, handle_signals=False)
 
     async def _status(self, _: web.Request) -> web.Response:
         snapshot = self._snapshot()
@@ -112,28 +121,39 @@ def _private_socket(path: Path) -> socket.socket:
 
 async def ask_status(control: Path) -> dict[str, object]:
     """The running agent's status. Raises EnvironmentFault when no agent answers there."""
+    return await ask(control, "GET", "/status.json")
+
+
+async def ask(
+    control: Path, method: str, path: str, told: object | None = None
+) -> dict[str, object]:
+    """A question or an order to the running agent. Raises EnvironmentFault when no agent answers there,
+    or what it says against it."""
+    connector = aiohttp.UnixConnector(str(control))
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS, sock_connect=_CONNECT_SECONDS)
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(str(control))
-            writer.write(b"GET /status.json HTTP/1.0\r\nHost: agent\r\n\r\n")
-            await writer.drain()
-            answer = await reader.read()
-            writer.close()
-    except PermissionError as error:
-        raise EnvironmentFault(
-            f"the agent's control socket {control} belongs to another user",
-            hint="run `handclasp status` as the user that runs the agent",
-        ) from error
-    except (OSError, TimeoutError) as error:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.request(method, f"http://agent{path}", json=told) as answer,
+        ):
+            status, text = answer.status, await answer.text()
+    except (OSError, TimeoutError, aiohttp.ClientError) as error:
+        if isinstance(error.__cause__ or error, PermissionError):
+            raise EnvironmentFault(
+                f"the agent's control socket {control} belongs to another user",
+                hint="run this command as the user that runs the agent",
+            ) from error
         raise EnvironmentFault(
             f"no agent answers on {control}", hint="start one with `handclasp run`"
         ) from error
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if b" 503 " in head.split(b"\r\n")[0] + b" ":
+    if status == 503:
         raise EnvironmentFault(
             f"the agent on {control} is still starting", hint="ask again in a moment"
         )
-    if b" 200 " not in head.split(b"\r\n")[0] + b" ":
-        raise EnvironmentFault(f"the agent on {control} does not answer as one")
-    status: dict[str, object] = json.loads(body)
-    return status
+    try:
+        content: dict[str, object] = json.loads(text)
+    except ValueError as error:
+        raise EnvironmentFault(f"the agent on {control} does not answer as one") from error
+    if status != 200:
+        raise EnvironmentFault(f"the agent refuses: {content.get('error', f'status {status}')}")
+    return content

@@ -29,6 +29,7 @@ async def adopted(state: StateDirectory) -> NginxMaster | None:
     master = NginxMaster.adopt(state.nginx_prefix)
     if master is None:
         return None
+    master.resume()  # an agent that was killed may have stood it down
     if await master.serves():
         journal.info("nginx adopted", pid=master.pid)
         return master

@@ -13,15 +13,18 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handclasp.agent import journal, watches
+from handclasp.agent import again, journal, watches
+from handclasp.agent.again import TryAgain, sentence
 from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
-from handclasp.agent.control import CONTROL_SOCKET, StatusServers
+from handclasp.agent.cutting import cut_open_connections
+from handclasp.agent.draining import drain
+from handclasp.agent.listeners import Listeners
+from handclasp.agent.moment import moment
 from handclasp.agent.names import readdressed
 from handclasp.agent.notify import notify
 from handclasp.agent.prepare import Prepared, prepare
 from handclasp.agent.settings import GivenUp, Settings
-from handclasp.agent.status import Snapshot
 from handclasp.agent.watches import Watches
 from handclasp.errors import EnvironmentFault, HandclaspError
 from handclasp.nginx.lifecycle import Command, Event, Lifecycle, State, step
@@ -30,6 +33,7 @@ from handclasp.nginx.orphans import end_orphans
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from handclasp.agent.status import Snapshot
     from handclasp.ports import Clock, Resolver
 
 
@@ -52,7 +56,8 @@ class Agent:
         self._started = clock.now()
         self._refused_change: str | None = None
         self._watches = Watches(clock, resolver, settings.dns_poll_seconds)
-        self._status: StatusServers | None = None
+        self._again = TryAgain(settings.choices.spec, self._events.put_nowait)
+        self._listeners: Listeners | None = None
         self._watched: object = None  # the master whose end will be told
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -61,6 +66,13 @@ class Agent:
         kind = Attached if prepared.spec.nginx.mode == "existing" else Carrier
         carrier = kind.open(prepared)
         self._carrier = carrier
+        self._listeners = Listeners(
+            carrier.state,
+            self._clock,
+            snapshot=self._snapshot,
+            in_effect=lambda: carrier.applied,
+            cut=self._cut,
+        )
         for number, event in (
             (signal.SIGHUP, "reload"),
             (signal.SIGUSR1, "reopen logs"),
@@ -79,9 +91,8 @@ class Agent:
     async def _begin(self, prepared: Prepared) -> None:
         self._note(Event.START_ASKED)
         # Our own listeners first: what they lack must not leave an nginx behind.
-        self._status = StatusServers(self._snapshot)
-        await self._status.start(Path(prepared.layout.run) / CONTROL_SOCKET)
-        await self._listen_for_status(prepared)
+        if self._listeners is not None:
+            await self._listeners.start(prepared)
         beginning = asyncio.ensure_future(self._carrier.begin(prepared))
         # A TERM during the start ends it; nothing half-started is left behind.
         stopping = asyncio.ensure_future(self._stop_asked())
@@ -97,6 +108,8 @@ class Agent:
         self._watch_master()
         for work in self._watches.begun(self._carrier, self._events.put_nowait):
             self._spawn(work)
+        if self._listeners is not None:
+            self._spawn(self._listeners.watch())
         self._on_ready(applied)
         self._announce(applied)
 
@@ -114,11 +127,15 @@ class Agent:
         while True:
             match await self._events.get():
                 case "reload":
-                    await self._reread()
+                    await self._reread("reload asked")
+                case again.AGAIN_DUE if self._again.is_due():
+                    await self._reread("a token was away")
                 case watches.NAMES_CHANGED:
                     await self._follow_names()
                 case watches.TOKEN_IS_BACK:
                     await self._replace_master("the token works again")
+                case "cut":
+                    await cut_open_connections(self._carrier)
                 case "reopen logs":
                     if self._carrier.master is not None:
                         self._carrier.master.reopen_logs()
@@ -131,10 +148,11 @@ class Agent:
 
     # -- changing
 
-    async def _reread(self) -> None:
+    async def _reread(self, because: str) -> None:
         """Reads the spec again and puts it into effect; a bad one is refused and the old one stays."""
-        journal.info("spec read again", because="reload asked")
-        self._refused_change = await self._attempt(self._read_spec())
+        journal.info("spec read again", because=because)
+        self._again.asked()
+        self._refused_change = self._again.refused(await self._attempt(self._read_spec()))
 
     async def _read_spec(self) -> Prepared:
         prepared = await prepare(
@@ -157,7 +175,7 @@ class Agent:
             journal.info("nginx restarted", because=because)
         except HandclaspError as failure:
             self._note(Event.RELOAD_REFUSED)
-            journal.error("nginx could not be restarted", why=" ".join(str(failure).split()))
+            journal.error("nginx could not be restarted", why=sentence(failure))
         finally:
             self._watch_master()
 
@@ -168,7 +186,7 @@ class Agent:
             journal.info("addresses of upstreams changed")
             await self._attempt(readdressed(applied.prepared, self._resolver))
 
-    async def _attempt(self, wanted: Coroutine[None, None, Prepared]) -> str | None:
+    async def _attempt(self, wanted: Coroutine[None, None, Prepared]) -> HandclaspError | None:
         """Puts it into effect, or says why not; then the old one stays."""
         notify("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
         try:
@@ -176,12 +194,12 @@ class Agent:
         except GivenUp:
             raise
         except HandclaspError as failure:
-            why = " ".join(str(failure).split())
+            why = sentence(failure)
             serving = self._lifecycle.state is State.SERVING
             state = "serves on" if serving else "is what nginx will be started with again"
             journal.error(f"change refused, the old configuration {state}", why=why)
             notify("READY=1", f"STATUS=change refused: {why[:200]}")
-            return why
+            return failure
         finally:
             self._watch_master()
         journal.info(
@@ -195,6 +213,7 @@ class Agent:
         if self._lifecycle.state in (State.BACKOFF, State.FAILED):
             # nginx is down: the new configuration may be the cure, so it is started with it.
             self._carrier.plan_of(prepared)
+            await self._follow(prepared)
             self._note(Event.RELOAD_ASKED)
             try:
                 applied = await self._carrier.begin(prepared)
@@ -206,20 +225,23 @@ class Agent:
             before = self._carrier.applied
             self._note(Event.RELOAD_ASKED)
             try:
-                # Our own listener first: if it cannot be had, nothing else has changed yet.
-                await self._listen_for_status(prepared)
+                await self._follow(prepared)
                 applied = await self._carrier.change(prepared)
             except HandclaspError:
                 self._note(Event.RELOAD_REFUSED)
                 if before is not None:
-                    await self._listen_for_status(before.prepared)
+                    await self._follow(before.prepared)
                 raise
             self._note(Event.RELOAD_CONFIRMED)
         return applied
 
-    async def _listen_for_status(self, prepared: Prepared) -> None:
-        if self._status is not None:
-            await self._status.listen(prepared.spec.status.listen if prepared.spec.status else None)
+    def _cut(self) -> bool:
+        self._events.put_nowait("cut")
+        return self._carrier.master is not None
+
+    async def _follow(self, prepared: Prepared) -> None:
+        if self._listeners is not None:
+            await self._listeners.follow(prepared)
 
     # -- keeping nginx alive
 
@@ -244,8 +266,6 @@ class Agent:
                         "nginx ended too often in a row; it is not started again",
                         hint=f"read {self._carrier.state.nginx_prefix}/logs/error.log",
                     )
-                case _:
-                    continue
 
     async def _retry(self) -> None:
         commands = self._note(Event.RETRY_DUE)
@@ -277,22 +297,13 @@ class Agent:
         self._spawn(watch())
 
     def _snapshot(self) -> Snapshot | None:
-        applied = self._carrier.applied
-        if applied is None:
-            return None
-        master = self._carrier.master
-        workers = master.workers() if master is not None and master.running else ()
-        return Snapshot(
-            applied=applied,
-            lifecycle=self._lifecycle,
-            master_pid=master.pid if master is not None and master.running else None,
-            worker_pids=tuple(worker.pid for worker in workers),
-            agent_pid=os.getpid(),
+        return moment(
+            self._carrier,
+            self._lifecycle,
+            self._watches,
             started=self._started,
             now=self._clock.now(),
             refused_change=self._refused_change,
-            unresolved=self._watches.names.unresolved(applied.prepared),
-            token_news=self._watches.tokens.news,
         )
 
     def _announce(self, applied: Applied) -> None:
@@ -314,20 +325,8 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         if graceful:
-            await self._drain()
+            await drain(self._carrier, self._settings.drain_seconds, self._stop_asked())
         else:
             self._carrier.leave()
-        if self._status is not None:
-            await self._status.stop()
-
-    async def _drain(self) -> None:
-        """Ends nginx when its requests are answered, when the time is up, or when told a second time."""
-        ending = asyncio.ensure_future(self._carrier.end(self._settings.drain_seconds))
-        hurry = asyncio.ensure_future(self._stop_asked())
-        await asyncio.wait({ending, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        master = self._carrier.master
-        if not ending.done() and master is not None and master.running:
-            journal.warning("told again to stop: requests under way are cut")
-            await master.terminate()
-        await ending
+        if self._listeners is not None:
+            await self._listeners.stop()

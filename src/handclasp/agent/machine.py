@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -30,6 +31,9 @@ class WorkerAccount:
     group: str
     gid: int
 
+    def __str__(self) -> str:
+        return f"{self.user}, group {self.group}"
+
 
 def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
     """None for an ordinary user: nginx's workers are then the user's own.
@@ -57,10 +61,39 @@ def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
     )
 
 
+def existing_account(told: tuple[str, str | None], facts: Facts) -> WorkerAccount | None:
+    """The account of workers that somebody else's nginx starts as `user NAME GROUP` tells it to.
+
+    None where workers need no way in: they are root, or we are not and can open nothing to others. Without a
+    group nginx takes the one named as the user (ngx_core_module, ngx_set_user). Raises EnvironmentFault for
+    an account or group that does not exist: that nginx would not start either.
+    """
+    if os.geteuid() != 0:
+        return None
+    user, group = told
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise EnvironmentFault(
+            f"there is no account {user} for the workers of the existing nginx",
+            hint="name theirs under `nginx: {user: NAME}`",
+        ) from None
+    if entry.pw_uid == 0:
+        return None
+    compiled = facts.default_group if user == facts.default_user else None
+    for name in (group,) if group else (compiled, user):
+        with contextlib.suppress(KeyError):
+            if name is not None:
+                return WorkerAccount(user, name, grp.getgrnam(name).gr_gid)
+    if group:
+        raise EnvironmentFault(f"there is no group {group} for the workers of the existing nginx")
+    return WorkerAccount(user, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_gid)
+
+
 def read_machine(account: WorkerAccount | None, *, existing: bool) -> Machine:
     """Processors, open files, nameservers and names of the hosts file.
 
-    `existing`: an nginx that somebody else runs, as whom we do not know; its workers are not given keys.
+    `existing`: an nginx that somebody else runs; its workers are not given keys.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
@@ -70,7 +103,7 @@ def read_machine(account: WorkerAccount | None, *, existing: bool) -> Machine:
         is_root=existing or os.geteuid() == 0,
         worker_user=account.user if account else None,
         worker_group=account.group if account else None,
-        dedicated=account is not None and account.user not in _SHARED_ACCOUNTS,
+        dedicated=account is not None and not existing and account.user not in _SHARED_ACCOUNTS,
         nameservers=_nameservers(),
         hosts_file_names=_hosts_file_names(),
     )

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent.machine import read_machine
 from handclasp.agent.prepare import named_hosts
+from handclasp.agent.tokens import refused_pins
+from handclasp.errors import ExitCode
+from handclasp.findings import FindingsError
 from handclasp.nginx.plan import Inputs, make_plan
 
 if TYPE_CHECKING:
@@ -71,8 +74,13 @@ async def readdressed(prepared: Prepared, resolver: Resolver) -> Prepared:
     """The same spec and material, planned anew with the addresses and the hosts file of now.
 
     Certificates are judged as of when they were read: one that has expired since must not keep the
-    links of others from following their names.
+    links of others from following their names. Raises FindingsError when a token refuses its PIN by now:
+    nginx would try it too, at each change of an address.
     """
+    if prepared.plan is not None and (
+        refused := await asyncio.to_thread(refused_pins, prepared, prepared.plan)
+    ):
+        raise FindingsError(refused, exit_code=ExitCode.ENVIRONMENT)
     addresses = await resolver.resolve(named_hosts(prepared.spec))
     machine = read_machine(prepared.account, existing=prepared.spec.nginx.mode == "existing")
     inputs = Inputs(

@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
 from handclasp.agent.tokens import NO_MORE_TRIES, look
-from handclasp.findings import Severity
+from handclasp.errors import HandclaspError
+from handclasp.findings import errors_in
 from handclasp.hsm.openssl_conf import Way
 from handclasp.nginx.errorlog import parse_line
 from handclasp.nginx.log_tail import LogMark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from handclasp.agent.prepare import Prepared
+    from handclasp.agent.tokens import TokensSeen
+    from handclasp.certs.material import TokenKey
+    from handclasp.hsm.isolated import Answer
     from handclasp.ports import Clock
 
 LOOK_SECONDS = 2.0
@@ -58,10 +62,14 @@ def may_be_token_failure(line: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when handshakes fail in the token, and what the token said when it was last asked."""
+    """Since when handshakes fail in a token, and what was said when the tokens were last asked.
+
+    `identities` are those whose keys do not work.
+    """
 
     since: datetime
     seen: str
+    identities: tuple[str, ...] = ()
 
 
 class TokenWatch:
@@ -72,16 +80,19 @@ class TokenWatch:
         clock: Clock,
         every_seconds: float = LOOK_SECONDS,
         routine_seconds: float = ROUTINE_SECONDS,
+        look: Callable[[TokensSeen, TokenKey], Answer] = look,
     ) -> None:
+        """`look` asks a token and blocks."""
         self.outage: Outage | None = None
         self.restarts = 0
         self._clock = clock
+        self._look = look
         self._every_seconds = every_seconds
         self._routine_seconds = routine_seconds
         self._next_routine = clock.monotonic() + routine_seconds
         self._suspicion_until = 0.0
         self._watched: Prepared | None = None
-        self._given_up: Prepared | None = None
+        self._left_alone: dict[str, str] = {}  # by identity: what its token said against the PIN
         self._mark: LogMark | None = None
         self._next_look = 0.0
         self._pause = every_seconds
@@ -107,24 +118,27 @@ class TokenWatch:
             if prepared is None or prepared.plan is None or prepared.plan.tokens is None:
                 self.outage = None
                 continue
-            if prepared is not self._watched:
-                # Another spec or another PIN: what was given up is tried again.
-                self._watched, self._next_look = prepared, 0.0
-            if prepared is self._given_up:
-                continue
-            lines = before.lines()
-            now = self._clock.monotonic()
-            # Right after a restart the log still has lines of the nginx before.
-            if now >= self._settled and any(map(is_token_failure, lines)):
-                self._note_failure("handshakes fail in the token")
-            if self.outage is not None:
-                if now >= self._next_look:
-                    await self._follow(prepared, back)
-            elif self._routine_due(prepared, lines, now):
-                self._next_routine = now + self._routine_seconds
-                if (trouble := await self._trouble(prepared)) is not None:
-                    self._note_failure(trouble[0])
-                    self._still_away(prepared, *trouble)
+            await self.follow(prepared, before.lines(), back)
+
+    async def follow(
+        self, prepared: Prepared, lines: Sequence[str], back: Callable[[], None]
+    ) -> None:
+        """What to do about the lines that nginx wrote since the last time, and about the time that passed."""
+        if prepared is not self._watched:
+            # Another spec or another PIN: what was left alone is asked again.
+            self._watched, self._next_look, self._left_alone = prepared, 0.0, {}
+        now = self._clock.monotonic()
+        # Right after a restart the log still has lines of the nginx before.
+        if now >= self._settled and any(map(is_token_failure, lines)):
+            self._note_failure("handshakes fail in the token", _identities(prepared))
+        if self.outage is not None:
+            if now >= self._next_look:
+                await self._asked(prepared, back)
+        elif self._routine_due(prepared, lines, now):
+            self._next_routine = now + self._routine_seconds
+            if trouble := await self._trouble(prepared):
+                self._note_failure(*_told(trouble))
+                self._still_away(trouble)
 
     def _routine_due(self, prepared: Prepared, lines: Iterable[str], now: float) -> bool:
         if prepared.tokens.leading is None or prepared.tokens.leading.way is Way.ENGINE:
@@ -134,30 +148,55 @@ class TokenWatch:
             return True
         return now >= self._next_routine
 
-    def _note_failure(self, seen: str) -> None:
+    def _note_failure(self, seen: str, identities: tuple[str, ...]) -> None:
         if self.outage is not None:
             return
-        self.outage = Outage(self._clock.now(), seen)
+        self.outage = Outage(self._clock.now(), seen, identities)
         self._next_look, self._pause = 0.0, self._every_seconds
         if self._clock.monotonic() > self._next_restart + _LONGEST_HOLD_SECONDS:
             self._hold = _FIRST_HOLD_SECONDS
         journal.warning("a key in a token does not work; it is watched until it does", why=seen)
 
-    async def _trouble(self, prepared: Prepared) -> tuple[str, set[str]] | None:
-        """One look at every key in use, in a process of its own: what is wrong, and its slugs."""
-        tokens = prepared.plan.tokens if prepared.plan else None
-        for name, _ in tokens.keys if tokens else ():
+    async def _trouble(self, prepared: Prepared) -> dict[str, str] | None:
+        """One look at every key in use, each in a process of its own: what is wrong, by identity.
+
+        A key whose PIN was refused is left alone. None when no look could be taken.
+        """
+        trouble = dict(self._left_alone)
+        for name in _identities(prepared):
             token = prepared.material.identities[name].token
             assert token is not None
-            answer = await asyncio.to_thread(look, prepared.tokens, token)
-            grave = [one for one in answer.findings if one.severity is Severity.ERROR]
+            if name in self._left_alone:
+                continue
+            try:
+                answer = await asyncio.to_thread(self._look, prepared.tokens, token)
+            except HandclaspError as failure:
+                journal.error("a token could not be looked at", why=" ".join(str(failure).split()))
+                return None
+            grave = errors_in(answer.findings)
+            if not answer.asked:
+                journal.warning("a token could not be looked at", why=grave[0].seen)
+                return None
             if grave:
-                return f"{name}: {grave[0].seen}", {one.slug for one in grave}
-        return None
+                trouble[name] = grave[0].seen
+            if {one.slug for one in grave} & NO_MORE_TRIES:
+                # A wrong PIN is not tried a second time: the token would lock itself.
+                self._left_alone[name] = grave[0].seen
+                journal.error(
+                    "this token is not asked again until the spec is read again",
+                    identity=name,
+                    why=grave[0].seen,
+                )
+        return trouble
 
-    async def _follow(self, prepared: Prepared, back: Callable[[], None]) -> None:
-        if (trouble := await self._trouble(prepared)) is not None:
-            self._still_away(prepared, *trouble)
+    async def _asked(self, prepared: Prepared, back: Callable[[], None]) -> None:
+        trouble = await self._trouble(prepared)
+        if trouble is None:
+            self._next_look = self._clock.monotonic() + self._pause
+            return
+        if trouble:
+            # While one PIN is refused nginx is not restarted for other keys either: it would try that PIN.
+            self._still_away(trouble)
             return
         now = self._clock.monotonic()
         if now < self._next_restart:
@@ -169,14 +208,21 @@ class TokenWatch:
         self._settled = now + _SETTLING_SECONDS
         back()
 
-    def _still_away(self, prepared: Prepared, seen: str, tried: set[str]) -> None:
+    def _still_away(self, trouble: Mapping[str, str]) -> None:
         assert self.outage is not None
+        seen, identities = _told(trouble)
         if seen != self.outage.seen:
             journal.warning("the token is away", why=seen)
-        self.outage = Outage(self.outage.since, seen)
+        self.outage = Outage(self.outage.since, seen, identities)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         self._next_look = self._clock.monotonic() + self._pause
-        if tried & NO_MORE_TRIES:
-            # A wrong PIN is not tried a second time: the token would lock itself.
-            self._given_up = prepared
-            journal.error("the token is not asked again until the spec is read again", why=seen)
+
+
+def _identities(prepared: Prepared) -> tuple[str, ...]:
+    """Those in use whose keys are in tokens."""
+    tokens = prepared.plan.tokens if prepared.plan else None
+    return tuple(name for name, _ in tokens.keys) if tokens else ()
+
+
+def _told(trouble: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    return "; ".join(f"{name}: {seen}" for name, seen in trouble.items()), tuple(trouble)

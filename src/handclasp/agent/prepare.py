@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from handclasp.agent.machine import WorkerAccount, read_machine, worker_account
+from handclasp.agent.caller_checks import check_callers
+from handclasp.agent.installation import attached_account
+from handclasp.agent.machine import (
+    WorkerAccount,
+    existing_account,
+    read_machine,
+    worker_account,
+)
 from handclasp.agent.tokens import (
     TokensSeen,
     look_at_tokens,
@@ -16,8 +23,8 @@ from handclasp.agent.tokens import (
     service_environment,
 )
 from handclasp.certs.material import Material
-from handclasp.errors import UsageError
-from handclasp.findings import Finding, errors_in
+from handclasp.errors import ExitCode, UsageError
+from handclasp.findings import Finding, FindingsError, errors_in, found
 from handclasp.keys.load import load_identity, load_token_identity, load_trust
 from handclasp.nginx.layout import Layout
 from handclasp.nginx.locate import locate, read_facts
@@ -88,11 +95,12 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
     facts, addresses = await asyncio.gather(
         asyncio.to_thread(read_facts, binary), resolver.resolve(named_hosts(spec))
     )
-    account = None if existing else worker_account(spec.nginx.user, facts)
-    tokens = await asyncio.to_thread(look_at_tokens, loaded, facts, account)
+    account = await asyncio.to_thread(_account, spec, facts, binary, existing=existing)
+    own = None if existing else account
+    tokens = await asyncio.to_thread(look_at_tokens, loaded, facts, own)
     material = await asyncio.to_thread(load_material, spec, tokens)
     machine = read_machine(account, existing=existing)
-    layout = Layout(PurePosixPath(_spelled(state_directory(choices.state, loaded))))
+    layout = Layout(PurePosixPath(_spelled(choices.state, loaded)))
     plan = None
     if errors_in(findings):
         findings += material.findings()
@@ -104,6 +112,8 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         plan = result.plan
         if existing and plan is not None and plan.tokens is not None:
             findings.append(service_environment(plan.tokens, layout))
+    callers = check_callers(loaded, material, plan, now=now)
+    findings += callers
     return Prepared(
         loaded=loaded,
         binary=binary,
@@ -113,11 +123,24 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         material=material,
         layout=layout,
         addresses=addresses,
-        plan=plan,
+        plan=None if errors_in(callers) else plan,
         read_at=now,
         tokens=tokens,
         checked=checked,
         findings=tuple(dict.fromkeys(findings)),
+    )
+
+
+def _account(spec: Spec, facts: Facts, binary: Path, *, existing: bool) -> WorkerAccount | None:
+    """As whom workers run. Those of an existing nginx are let in only to ask about callers."""
+    if not existing:
+        return worker_account(spec.nginx.user, facts)
+    if spec.nginx.mode != "existing" or not spec.ingress:
+        return None
+    if spec.nginx.user is not None:
+        return existing_account((spec.nginx.user, None), facts)
+    return existing_account(
+        attached_account(spec, binary, facts) or (facts.default_user, None), facts
     )
 
 
@@ -136,6 +159,14 @@ def load_material(spec: Spec, tokens: TokensSeen) -> Material:
                 public=trust.public,
             )
             for name, trust in spec.trust.items()
+        },
+        intermediates={
+            link.name: load_trust(
+                f"intermediates of {link.name}",
+                certificates=[Path(path) for path in link.clients.intermediates],
+            )
+            for link in spec.ingress
+            if link.clients.intermediates
         },
     )
 
@@ -170,15 +201,19 @@ def named_hosts(spec: Spec) -> tuple[str, ...]:
     return tuple(sorted({url.host for url in urls if url.is_named and url.host}))
 
 
-def _spelled(state: Path) -> Path:
+def _spelled(chosen: Path | None, loaded: LoadedSpec) -> Path:
     """The state directory, unless nginx would read its name as something else: as a variable, a pattern
-    of `include`, the end of a line. Raises UsageError."""
+    of `include`, the end of a line. Raises FindingsError where the spec names it, else UsageError."""
+    state = state_directory(chosen, loaded)
     odd = [character for character in str(state) if character in "$*?[" or character < " "]
     if odd:
-        raise UsageError(
-            f"the state directory's path {str(state)!r} holds {odd[0]!r}, which nginx cannot take there",
-            hint="name another one with --state-dir or `state:`",
-        )
+        seen = f"the state directory's path {str(state)!r} holds {odd[0]!r}, which nginx cannot take there"
+        if chosen is None and loaded.spec.state is not None:
+            where = loaded.where("state")
+            fix = "Name another directory, here or with --state-dir."
+            refusal = found("spec-invalid-value", seen, where=where, fix=fix)
+            raise FindingsError([refusal], exit_code=ExitCode.USAGE)
+        raise UsageError(seen, hint="name another one with --state-dir or `state:`")
     return state
 
 

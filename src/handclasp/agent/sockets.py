@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from handclasp.agent.prepare import Prepared
     from handclasp.findings import Finding
     from handclasp.nginx.parts import Plan
+    from handclasp.spec.values import ListenAddress
 
 
 def prepare_sockets(plan: Plan, prepared: Prepared) -> tuple[Path, ...]:
@@ -45,6 +46,20 @@ def check_sockets(plan: Plan, prepared: Prepared) -> tuple[Finding, ...]:
         except FindingsError as refused:
             findings += refused.findings
     return tuple(findings)
+
+
+def unix_listeners(plan: Plan, prepared: Prepared) -> tuple[Path, ...]:
+    """Paths of the unix sockets the plan listens on."""
+    return tuple(path for path, _, _ in _unix_listeners(plan, prepared))
+
+
+def listen_addresses(plan: Plan) -> tuple[ListenAddress, ...]:
+    """Everything nginx listens on for this plan."""
+    addresses = [server.listen for server in plan.egress]
+    for ingress in plan.ingress:
+        addresses += ingress.listen
+        addresses += [one for one in (ingress.health, ingress.redirect) if one is not None]
+    return tuple(dict.fromkeys(addresses))
 
 
 def _unix_listeners(plan: Plan, prepared: Prepared) -> list[tuple[Path, str | None, str]]:

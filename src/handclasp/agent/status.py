@@ -9,7 +9,7 @@ from handclasp.certs.dn import subject_text
 from handclasp.nginx.lifecycle import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from handclasp.agent.carrier import Applied
@@ -35,10 +35,14 @@ class Snapshot:
 
     @property
     def ready(self) -> bool:
-        """Whether nginx serves the plan in effect."""
+        """Whether nginx serves the plan in effect, and none of its keys is in a token that is away."""
         serving = self.lifecycle.state in (State.SERVING, State.RELOADING)
         supervised = self.applied.prepared.spec.nginx.mode == "own"
-        return serving and (bool(self.worker_pids) or not supervised)
+        return serving and (bool(self.worker_pids) or not supervised) and not self._token_outage
+
+    @property
+    def _token_outage(self) -> Outage | None:
+        return self.token_news[0] if self.applied.plan.tokens is not None else None
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form (docs/reference/json.md)."""
@@ -94,14 +98,22 @@ class Snapshot:
                     "to": sorted(
                         {f"{one.scheme}://{one.tls.name if one.tls else ''}" for one in used}
                     ),
-                    "identities": sorted(
-                        {one.tls.identity for one in used if one.tls and one.tls.identity}
+                    "identities": (
+                        identities := sorted(
+                            {one.tls.identity for one in used if one.tls and one.tls.identity}
+                        )
                     ),
                     "down": [
-                        reason
-                        for route in server.routes
-                        if (reason := route.reason or self._unreachable(upstreams, route.upstream))
-                        and not route.exact
+                        *self._unsigned(identities),
+                        *(
+                            reason
+                            for route in server.routes
+                            if (
+                                reason := route.reason
+                                or self._unreachable(upstreams, route.upstream)
+                            )
+                            and not route.exact
+                        ),
                     ],
                     "insecure": any(one.tls and one.tls.trust is None for one in used),
                 }
@@ -115,16 +127,29 @@ class Snapshot:
                     "server_names": list(ingress.server_names),
                     "identities": [ingress.identity],
                     "clients": ingress.verify,
-                    "allow": [str(rule).removesuffix(":") for rule in ingress.allow],
+                    "allow": sorted(
+                        {
+                            str(rule).removesuffix(":")
+                            for rule_set in ingress.rules
+                            for rule in rule_set.rule.allow
+                        }
+                    ),
+                    "asks_agent": ingress.authorizer is not None,
                     "down": [
-                        reason
-                        for reason in [self._unreachable(upstreams, ingress.backend)]
-                        if reason
+                        *self._unsigned([ingress.identity]),
+                        *filter(None, [self._unreachable(upstreams, ingress.backend)]),
                     ],
                     "insecure": False,
                 }
             )
         return links
+
+    def _unsigned(self, identities: Iterable[str]) -> list[str]:
+        """Why handshakes with these identities fail: their keys are in a token that is away."""
+        if (outage := self._token_outage) is None:
+            return []
+        away = [name for name in identities if name in outage.identities]
+        return [f"the key of {name} in its token does not work: {outage.seen}" for name in away]
 
     def _unreachable(self, upstreams: Mapping[str, Upstream], name: str | None) -> str | None:
         """Why requests to this upstream go nowhere: none of its names has an address."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from handclasp.certs.material import TokenKey
 from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.findings import Finding, found
-from handclasp.hsm.isolated import Account, Answer, ask
+from handclasp.hsm.isolated import Account, Answer, RefusedPins, ask
 from handclasp.hsm.modules import find_module
 from handclasp.keys.secret import SecretSource
 from handclasp.nginx.render.tokens import OPENSSL_FILE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from handclasp.agent.machine import WorkerAccount
     from handclasp.agent.prepare import Prepared
     from handclasp.certs.secret import Secret
+    from handclasp.findings import Where
     from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.facts import Facts
     from handclasp.nginx.layout import Layout
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 # After these the same PIN would be refused again, and the token count one more wrong try.
 NO_MORE_TRIES = frozenset({"pin-wrong", "pin-locked", "pin-last-try"})
 
+
+_TRIES = RefusedPins()  # one for the process: every look at a token goes through `look`
+
+_ABOUT_THE_PIN = NO_MORE_TRIES | {"secret-unreadable"}
 
 TOKEN_AWAY = frozenset({"pkcs11-module-failed", "pkcs11-token-absent"})
 """What may pass without anybody changing the spec."""
@@ -85,24 +90,23 @@ def look_at_tokens(loaded: LoadedSpec, facts: Facts, account: WorkerAccount | No
         }
         return TokensSeen(leading, keys=keys)
     seen = TokensSeen(leading, module, dict(spec.pkcs11.environment), {}, _worker(account))
-    keys, refused = {}, dict[bytes | None, tuple[Finding, ...]]()
+    keys = {}
     for name, uri in named.items():
         pin, missing = pins[name]
-        # By the PIN: one token may be named in several ways, and it counts the tries.
-        told = missing or refused.get(pin.reveal() if pin else None)
-        if told:
-            keys[name] = KeySeen(TokenKey(uri=uri, pin=pin), _placed(loaded, name, told))
+        if missing:
+            keys[name] = KeySeen(TokenKey(uri=uri, pin=pin), _placed(loaded, name, missing))
             continue
         answer = look(seen, TokenKey(uri=uri, pin=pin))
-        if any(finding.slug in NO_MORE_TRIES for finding in answer.findings) and not answer.ok:
-            refused[pin.reveal() if pin else None] = answer.findings
         placed = _placed(loaded, name, answer.findings)
         keys[name] = KeySeen(TokenKey(uri=uri, pin=pin, public=answer.public), placed)
     return TokensSeen(leading, module, seen.environment, keys, seen.account)
 
 
 def look(seen: TokensSeen, key: TokenKey) -> Answer:
-    """Finds the key and signs with it, under the account of nginx's workers too. Blocks."""
+    """Finds the key and signs with it, under the account of nginx's workers too. Blocks.
+
+    A PIN that the token refused once is not tried again by this process: the token counts.
+    """
     assert seen.module is not None
     return ask(
         "prove",
@@ -112,6 +116,7 @@ def look(seen: TokensSeen, key: TokenKey) -> Answer:
         environment=seen.environment,
         account=seen.account,
         fork=True,
+        tries=_TRIES,
     )
 
 
@@ -129,13 +134,19 @@ def service_environment(tokens: Tokens, layout: Layout) -> Finding:
     """What an nginx that somebody else starts has to be given by hand."""
     conf = layout.generations / "current" / OPENSSL_FILE
     variables = [("OPENSSL_CONF", str(conf)), *tokens.environment]
-    given = " ".join(f'"{name}={value}"' for name, value in variables)
+    plain = " ".join(f'"{name}={value}"' for name, value in variables)
+    given = " ".join(f'"{name}={_in_a_unit(value)}"' for name, value in variables)
     kept = " ".join(f"env {name};" for name, _ in variables)
     return found(
         "pkcs11-service-environment",
-        f"the service of this nginx needs {given} in its environment, and its main context `{kept}`",
+        f"the service of this nginx needs {plain} in its environment, and its main context `{kept}`",
         fix=f"systemd: `Environment={given}`; in nginx.conf, outside of http: `{kept}`; then restart it.",
     )
+
+
+def _in_a_unit(value: str) -> str:
+    """Between double quotes in a unit of systemd (systemd.syntax, "Quoting"; systemd.unit, "Specifiers")."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
 
 def secret_source(written: WrittenSecret | None) -> SecretSource | None:
@@ -147,8 +158,16 @@ def secret_source(written: WrittenSecret | None) -> SecretSource | None:
 
 def _placed(loaded: LoadedSpec, name: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """With the place in the spec; what a module says names only itself."""
-    where = loaded.where("identities", name, "key")
-    return tuple(replace(finding, where=where) for finding in findings)
+    return tuple(replace(one, where=_place(loaded, name, one.slug)) for one in findings)
+
+
+def _place(loaded: LoadedSpec, name: str, slug: str) -> Where:
+    """What has to be corrected: the PIN, the module, or else the key, where they are written."""
+    if slug in _ABOUT_THE_PIN and loaded.spec.identities[name].pin is not None:
+        return loaded.where("identities", name, "pin")
+    if slug == "pkcs11-module-failed" and loaded.spec.pkcs11.module is not None:
+        return loaded.where("pkcs11", "module")
+    return loaded.where("identities", name, "key")
 
 
 def _pin(spec: Spec, name: str) -> tuple[Secret[bytes] | None, tuple[Finding, ...]]:

@@ -15,9 +15,10 @@ from handclasp.backend.identity import IdentityError, Reason
 from handclasp.backend.peers import UNIX
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from typing import Unpack
 
-    from handclasp.backend.readers.reader import Hop
+    from handclasp.backend.gate import GateOptions
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,40 +32,11 @@ _POLICY_VIOLATION: Final = 1008  # RFC 6455 section 7.4.1
 class ClientIdentityMiddleware:
     """Sets `scope["client_identity"]` or answers 400 or 403; WebSockets are refused with 403."""
 
-    def __init__(
-        self,
-        app: Application,
-        *,
-        dialect: str,
-        trusted_peers: Iterable[str],
-        required: bool = True,
-        hop: Hop = "only",
-        headers: Mapping[str, str] | None = None,
-        remembered: int = 512,
-        keep_other_dialects: bool = False,
-        key: str = KEY,
-    ) -> None:
-        """`trusted_peers`: the proxies, as `unix`, `loopback`, addresses or networks; no default.
-
-        `headers`: other header names, as in the link's `forward`. `hop`: which element of `xfcc`.
-        With `required=False` a request without identity goes through, and the key holds None.
-        Headers of other dialects are removed from what the application sees, unless
-        `keep_other_dialects`. Raises ValueError for what cannot be meant.
-        """
+    def __init__(self, app: Application, *, key: str = KEY, **options: Unpack[GateOptions]) -> None:
+        """The options are those of GateOptions. Raises ValueError for what cannot be meant."""
         self._app = app
-        self._gate = Gate(
-            dialect=dialect,
-            trusted=trusted_peers,
-            required=required,
-            hop=hop,
-            headers=headers,
-            remembered=remembered,
-        )
-        self._removed = (
-            frozenset()
-            if keep_other_dialects
-            else frozenset(name.encode("ascii") for name in self._gate.reader.other_names)
-        )
+        self._gate = Gate(**options)
+        self._removed = frozenset(name.encode("ascii") for name in self._gate.removed)
         self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,9 +113,8 @@ async def _answer(scope: Scope, refusal: Refusal, send: Send) -> None:
             "type": f"{prefix}.response.start",
             "status": refusal.status,
             "headers": [
-                (b"content-type", b"text/plain; charset=us-ascii"),
-                (b"content-length", str(len(refusal.body)).encode("ascii")),
-                (b"cache-control", b"no-store"),
+                (name.lower().encode("ascii"), value.encode("ascii"))
+                for name, value in refusal.headers
             ],
         }
     )

@@ -25,16 +25,20 @@ class Field(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A named set of headers. `fields` are those that stock nginx can write; `others` the rest."""
+    """A named set of headers. `fields` are those that stock nginx can write; `others` the rest.
+
+    `composed` are the names that the encoder of a dialect without `fields` writes.
+    """
 
     name: str
     fields: dict[Field, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    composed: tuple[str, ...] = ()
 
     @property
     def headers(self) -> tuple[str, ...]:
         """Every header name of the dialect."""
-        return (*self.fields.values(), *self.others)
+        return (*self.fields.values(), *self.composed, *self.others)
 
     @property
     def native(self) -> bool:
@@ -88,16 +92,17 @@ DIALECTS: dict[str, Dialect] = {
             ),
         ),
         # RFC 9440 section 2
-        Dialect("rfc9440", others=("Client-Cert", "Client-Cert-Chain")),
+        Dialect("rfc9440", composed=("Client-Cert", "Client-Cert-Chain")),
         # Envoy, Istio; Cloud Foundry uses the same name for bare base64 DER
-        Dialect("xfcc", others=("X-Forwarded-Client-Cert",)),
+        Dialect("xfcc", composed=("X-Forwarded-Client-Cert",)),
         Dialect(
-            "traefik", others=("X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info")
+            "traefik",
+            composed=("X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info"),
         ),
         Dialect(
             "aws-alb",
-            others=(
-                "X-Amzn-Mtls-Clientcert",
+            others=("X-Amzn-Mtls-Clientcert",),
+            composed=(
                 "X-Amzn-Mtls-Clientcert-Serial-Number",
                 "X-Amzn-Mtls-Clientcert-Issuer",
                 "X-Amzn-Mtls-Clientcert-Subject",
@@ -105,36 +110,36 @@ DIALECTS: dict[str, Dialect] = {
                 "X-Amzn-Mtls-Clientcert-Leaf",
             ),
         ),
-        Dialect("azure-arr", others=("X-ARR-ClientCert",)),
+        Dialect("azure-arr", composed=("X-ARR-ClientCert",)),
         # HAProxy's examples and the twelve names of the OpenShift router (CVE-2026-46579)
         Dialect(
             "haproxy",
-            others=(
+            others=("X-SSL-Client-Session-ID", "X-SSL-Subject", "X-SSL-Server-Verify"),
+            composed=(
                 "X-SSL",
+                "X-SSL-Client-Verify",
                 "X-SSL-Client-DN",
                 "X-SSL-Client-CN",
+                "X-SSL-Issuer",
+                "X-SSL-Client-Serial",
                 "X-SSL-Client-SHA1",
                 "X-SSL-Client-Version",
                 "X-SSL-Client-NotBefore",
                 "X-SSL-Client-NotAfter",
-                "X-SSL-Client-Session-ID",
-                "X-SSL-Client-DER",
                 "X-SSL-Client-SAN",
-                "X-SSL-Issuer",
-                "X-SSL-Subject",
-                "X-SSL-Server-Verify",
+                "X-SSL-Client-DER",
             ),
         ),
         Dialect(
             "ingress-nginx",
-            others=(
+            composed=(
                 "SSL-Client-Cert",
                 "SSL-Client-Verify",
                 "SSL-Client-Subject-DN",
                 "SSL-Client-Issuer-DN",
             ),
         ),
-        Dialect("handclasp", others=("X-Handclasp-Identity",)),
+        Dialect("handclasp", composed=("X-Handclasp-Identity",)),
     )
 }
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Required, TypedDict
 
+from handclasp.backend import peers
 from handclasp.backend.identity import IdentityError, Reason, shown
 from handclasp.backend.parsing import IdentityReader
-from handclasp.backend.peers import trusted_peers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,9 +45,36 @@ class Refusal:
         return "Forbidden" if self.status == 403 else "Bad Request"
 
     @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """For `body`."""
+        return (
+            ("Content-Type", "text/plain; charset=us-ascii"),
+            ("Content-Length", str(len(self.body))),
+            ("Cache-Control", "no-store"),
+        )
+
+    @property
     def body(self) -> bytes:
         """One line."""
         return f"The client's identity was refused: {self.code}\n".encode("ascii")
+
+
+class GateOptions(TypedDict, total=False):
+    """What every middleware takes.
+
+    `trusted_peers`: the proxies, as `unix`, `loopback`, addresses or networks; no default. `headers`: other
+    header names, as in the link's `forward`. `hop`: which element of `xfcc`. With `required=False` a
+    request without identity goes through, and the application is told None. `remembered`: how many callers.
+    Headers of other dialects are removed from what the application sees, unless `keep_other_dialects`.
+    """
+
+    dialect: Required[str]
+    trusted_peers: Required[Iterable[str]]
+    required: bool
+    hop: Hop
+    headers: Mapping[str, str] | None
+    remembered: int
+    keep_other_dialects: bool
 
 
 class Gate:
@@ -57,19 +84,22 @@ class Gate:
         self,
         *,
         dialect: str,
-        trusted: Iterable[str],
+        trusted_peers: Iterable[str],
         required: bool = True,
         hop: Hop = "only",
         headers: Mapping[str, str] | None = None,
         remembered: int = 512,
+        keep_other_dialects: bool = False,
     ) -> None:
-        """Raises ValueError for an unknown dialect or peer. Loads `cryptography`, so that the first
-        request need not.
+        """As GateOptions. Raises ValueError for an unknown dialect or peer. Loads `cryptography`, so that
+        the first request need not.
         """
         import cryptography.x509  # noqa: F401
 
         self.reader = IdentityReader(dialect, hop=hop, headers=headers, remembered=remembered)
-        self._peers = trusted_peers(trusted)
+        self.removed = frozenset() if keep_other_dialects else self.reader.other_names
+        """Lower-case names of headers that the application is not to see."""
+        self._peers = peers.trusted_peers(trusted_peers)
         self._required = required
 
     def admit(self, peer: str | None, collected: Collected) -> ClientIdentity | Refusal | None:

@@ -20,10 +20,11 @@ from handclasp.backend.identity import IdentityError, Reason
 from handclasp.backend.peers import UNIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
+    from typing import Unpack
 
+    from handclasp.backend.gate import GateOptions
     from handclasp.backend.identity import ClientIdentity
-    from handclasp.backend.readers.reader import Hop
 
     Environ = dict[str, Any]
     StartResponse = Callable[..., Any]
@@ -37,32 +38,11 @@ _UNIX_ADDRESSES: Final = frozenset({"", "localhost"})
 class EnvironGate:
     """The gate for an environ (Django's `request.META` is one too)."""
 
-    def __init__(
-        self,
-        *,
-        dialect: str,
-        trusted_peers: Iterable[str],
-        required: bool = True,
-        hop: Hop = "only",
-        headers: Mapping[str, str] | None = None,
-        remembered: int = 512,
-        keep_other_dialects: bool = False,
-    ) -> None:
-        """As `handclasp.backend.asgi.ClientIdentityMiddleware`."""
-        self._gate = Gate(
-            dialect=dialect,
-            trusted=trusted_peers,
-            required=required,
-            hop=hop,
-            headers=headers,
-            remembered=remembered,
-        )
+    def __init__(self, **options: Unpack[GateOptions]) -> None:
+        """The options are those of GateOptions. Raises ValueError for what cannot be meant."""
+        self._gate = Gate(**options)
         self._names = {_environ_name(name): name for name in sorted(self._gate.reader.names)}
-        self._removed = (
-            frozenset()
-            if keep_other_dialects
-            else frozenset(map(_environ_name, self._gate.reader.other_names)) - set(self._names)
-        )
+        self._removed = frozenset(map(_environ_name, self._gate.removed)) - set(self._names)
 
     def admit(self, environ: Environ) -> ClientIdentity | Refusal | None:
         """Also removes the headers of other dialects from the environ, if it lets the request in."""
@@ -85,44 +65,17 @@ class EnvironGate:
 class ClientIdentityMiddleware:
     """Sets `environ["handclasp.client_identity"]` or answers 400 or 403."""
 
-    def __init__(
-        self,
-        app: Application,
-        *,
-        dialect: str,
-        trusted_peers: Iterable[str],
-        required: bool = True,
-        hop: Hop = "only",
-        headers: Mapping[str, str] | None = None,
-        remembered: int = 512,
-        keep_other_dialects: bool = False,
-        key: str = KEY,
-    ) -> None:
+    def __init__(self, app: Application, *, key: str = KEY, **options: Unpack[GateOptions]) -> None:
         """As `handclasp.backend.asgi.ClientIdentityMiddleware`."""
         self._app = app
-        self._gate = EnvironGate(
-            dialect=dialect,
-            trusted_peers=trusted_peers,
-            required=required,
-            hop=hop,
-            headers=headers,
-            remembered=remembered,
-            keep_other_dialects=keep_other_dialects,
-        )
+        self._gate = EnvironGate(**options)
         self._key = key
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
         admitted = self._gate.admit(environ)
         if isinstance(admitted, Refusal):
-            start_response(
-                f"{admitted.status} {admitted.phrase}",
-                [
-                    ("Content-Type", "text/plain; charset=us-ascii"),
-                    ("Content-Length", str(len(admitted.body))),
-                    ("Cache-Control", "no-store"),
-                ],
-            )
+            start_response(f"{admitted.status} {admitted.phrase}", list(admitted.headers))
             return [admitted.body]
         environ[self._key] = admitted
         return self._app(environ, start_response)

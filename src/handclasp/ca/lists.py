@@ -17,6 +17,7 @@ from handclasp.ca.ledger import ISSUING, ROOT
 from handclasp.ca.profile import BACKDATED
 from handclasp.ca.revocation import Reason, Revoked, revocation_list
 from handclasp.certs import facts
+from handclasp.certs.counting import counted
 from handclasp.certs.read import read_objects
 from handclasp.errors import ExitCode, InternalFault, UsageError
 from handclasp.findings import FindingsError, Where, found
@@ -108,7 +109,11 @@ def _refuse_older_ledger(directory: Directory, role: str) -> None:
         return
     knows = "of none" if last is None else f"the lists to {last[0]} only"
     lost = sum(directory.ledger.by_serial(one.serial_number) is None for one in written[1])
-    also = f"; {lost} certificates on it are not in the ledger" if lost else ""
+    also = (
+        f"; {counted(lost, 'certificate')} on it {'is' if lost == 1 else 'are'} not in the ledger"
+        if lost
+        else ""
+    )
     raise UsageError(
         f"{directory.path / f'{role}.crl'} is list {written[0]}, and the ledger knows {knows}: an older"
         f" copy of the ledger was put back{also}",

@@ -10,6 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.certs import facts
 from handclasp.certs.chain import self_signed
+from handclasp.certs.counting import counted
 from handclasp.certs.security_level import (
     UNKNOWN_PEER,
     Peer,
@@ -52,8 +53,7 @@ def check_dates(
     name = facts.label(certificate)
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now > end:
-        days = (now - end).days
-        seen = f"the {what} {name} expired on {facts.date(end)} ({days} days ago)"
+        seen = f"the {what} {name} expired on {facts.date(end)} ({counted((now - end).days, 'day')} ago)"
         return [found("cert-expired", seen, where=where, severity=severity)]
     if now < start:
         seen = (
@@ -62,7 +62,7 @@ def check_dates(
         return [found("cert-not-yet-valid", seen, where=where, severity=severity)]
     if end - now <= SOON:
         left = end - now
-        told = f"{left.days} days" if left.days else f"{left.seconds // 3600} hours"
+        told = counted(left.days, "day") if left.days else counted(left.seconds // 3600, "hour")
         seen = f"the {what} {name} expires on {facts.date(end)}, in {told}"
         return [found("cert-expires-soon", seen, where=where)]
     return []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import string
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from handclasp.certs import facts
+from handclasp.certs.counting import counted
 from handclasp.certs.names import common_names, subject_alt_names
 from handclasp.findings import Finding, Where, found
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)+"
 )
+_BLANKS = " \t\n\v\f\r"
+_WHITE = re.compile(f"[{_BLANKS}]+")
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PLAIN_URI = re.compile(
     rf"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::[0-9]+)?(?:/[^\s\\]*)?\Z"
@@ -41,8 +46,9 @@ def _path_lengths(links: Sequence[x509.Certificate], where: Where) -> list[Findi
         between = sum(one.issuer != one.subject for one in links[1:position])
         if between > constraints.path_length:
             seen = (
-                f"{facts.label(authority)} allows {constraints.path_length} intermediates below it "
-                f"(pathLenConstraint), and there are {between}"
+                f"{facts.label(authority)} allows "
+                f"{counted(constraints.path_length, 'intermediate')} below it (pathLenConstraint), and "
+                f"there {'is' if between == 1 else 'are'} {between}"
             )
             findings.append(found("path-length-exceeded", seen, where=where))
     return findings
@@ -130,9 +136,23 @@ def _covers(base: x509.GeneralName, name: x509.GeneralName) -> bool:
             same = not wanted_local or local == wanted_local
             return same and host.lower() == wanted_host.lower()
         case x509.DirectoryName(), x509.DirectoryName():
-            wanted_rdns = list(base.value.rdns)
-            return list(name.value.rdns)[: len(wanted_rdns)] == wanted_rdns
+            wanted_rdns = [_folded(rdn) for rdn in base.value.rdns]
+            return [_folded(rdn) for rdn in name.value.rdns][: len(wanted_rdns)] == wanted_rdns
     return False
+
+
+def _folded(rdn: x509.RelativeDistinguishedName) -> frozenset[tuple[str, str | bytes]]:
+    """Names are equal without regard to case and to how much white space there is (RFC 5280, 7.1), in
+    any string type; as OpenSSL does it (x509_name_canon), the case of ASCII letters alone counts as one."""
+    return frozenset(
+        (
+            attribute.oid.dotted_string,
+            attribute.value
+            if isinstance(attribute.value, bytes)
+            else _WHITE.sub(" ", attribute.value.strip(_BLANKS)).translate(_LOWER),
+        )
+        for attribute in rdn
+    )
 
 
 def _below(base: str, name: str) -> bool:

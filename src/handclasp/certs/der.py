@@ -20,8 +20,8 @@ BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET = (
 )
 CONTEXT_0, CONTEXT_0_PRIMITIVE = 0xA0, 0x80
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
-# A key store of a thousand certificates has about a hundred thousand; more would only take time.
-_MOST_ELEMENTS = 500_000
+MOST_ELEMENTS = 500_000
+"""A key store of a thousand certificates has about a hundred thousand; more would only take time."""
 
 
 class DerError(ValueError):
@@ -50,24 +50,40 @@ class Element:
 
 def read_element(data: bytes, offset: int = 0, limit: int | None = None) -> Element:
     """The element at `offset`, which must end at or before `limit`."""
-    limit = len(data) if limit is None else limit
+    tag, start, length = head(data, offset, len(data) if limit is None else limit)
+    if length is None:
+        raise IndefiniteLengthError("indefinite length")
+    return Element(tag, offset, start, start + length)
+
+
+def head(data: bytes, offset: int, limit: int) -> tuple[int, int, int | None]:
+    """Tag, start of the content and its length, None where that is indefinite (BER). Raises DerError."""
     if offset + 2 > limit:
         raise DerError("cut off")
-    tag, first = data[offset], data[offset + 1]
+    tag, length = data[offset], data[offset + 1]
     if tag & 0x1F == 0x1F:
         raise DerError("multi-byte tag")  # nothing we read has one
-    start, length = offset + 2, first
-    if first == 0x80:
-        raise IndefiniteLengthError("indefinite length")
-    if first > 0x80:
-        size = first & 0x7F
+    start = offset + 2
+    if length == 0x80:
+        return tag, start, None
+    if length > 0x80:
+        size = length & 0x7F
         if size > 4 or start + size > limit:
             raise DerError("bad length")
         length = int.from_bytes(data[start : start + size], "big")
         start += size
     if start + length > limit:
         raise DerError("cut off")
-    return Element(tag, offset, start, start + length)
+    return tag, start, length
+
+
+def encoded(tag: int, content: bytes) -> bytes:
+    """One tag-length-value."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
 
 
 def children(data: bytes, parent: Element, *, most: int = sys.maxsize) -> list[Element]:
@@ -106,11 +122,11 @@ def walk(data: bytes, *, into_octet_strings: bool = False) -> Iterator[Element]:
     while pending:
         element = pending.pop()
         seen += 1
-        if seen > _MOST_ELEMENTS:
+        if seen > MOST_ELEMENTS:
             raise DerError("too many elements")
         yield element
         if element.tag & 0x20:
-            pending.extend(reversed(children(data, element, most=_MOST_ELEMENTS)))
+            pending.extend(reversed(children(data, element, most=MOST_ELEMENTS)))
         elif into_octet_strings and element.tag in (OCTET_STRING, CONTEXT_0_PRIMITIVE):
             pending.extend(reversed(_wrapped(data, element)))
 

@@ -38,9 +38,9 @@ class Attribute:
         if isinstance(self.value, bytes):
             return f"{SHORT_NAMES.get(self.oid, self.oid)}=#{self.value.hex().upper()}"
         if self.oid not in SHORT_NAMES:
-            encoded = self.value.encode()
+            value = self.value.encode()
             # OpenSSL dumps the DER of values whose type it has no name for; UTF8String is assumed.
-            return f"{self.oid}=#{_der_string(_UTF8, encoded).hex().upper()}"
+            return f"{self.oid}=#{der.encoded(_UTF8, value).hex().upper()}"
         return f"{SHORT_NAMES[self.oid]}={escape_value(self.value)}"
 
 
@@ -236,11 +236,3 @@ def _escape(data: bytes) -> str:
         else:
             text.append(chr(byte))
     return "".join(text)
-
-
-def _der_string(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from handclasp.certs import der
+from handclasp.certs import ber, der
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _PKCS7_DATA = "1.2.840.113549.1.7.1"
@@ -36,7 +36,7 @@ KEY_KINDS = frozenset(
 def kind_of(data: bytes) -> tuple[Kind | None, int]:
     """The kind of the DER value at the start of `data`, and where that value ends.
 
-    Raises DerError (IndefiniteLengthError for BER) when it is no well-formed value.
+    Raises DerError when it is no well-formed value, IndefiniteLengthError for BER.
     """
     top = der.read_element(data)
     if top.tag != der.SEQUENCE:
@@ -46,6 +46,20 @@ def kind_of(data: bytes) -> tuple[Kind | None, int]:
     if tags == [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]:
         return _signed_kind(data, parts[0]), top.end
     return _plain_kind(data, parts, tags), top.end
+
+
+def told_apart(data: bytes) -> tuple[Kind | None, bytes, int]:
+    """The kind of the value at the start of `data`, None when there is none that is known; the value,
+    BER made definite; and where it ended."""
+    try:
+        try:
+            kind, end = kind_of(data)
+        except der.IndefiniteLengthError:
+            value, end = ber.definite(data)
+            return kind_of(value)[0], value, end
+    except der.DerError:
+        return None, b"", 0
+    return kind, data[:end], end
 
 
 def _plain_kind(data: bytes, parts: list[der.Element], tags: list[int]) -> Kind | None:
@@ -137,11 +151,6 @@ _SSH_PUBLIC = Foreign(
 )
 _HTML = Foreign("it is an HTML page", "Download the certificate itself, not the page around it.")
 _UNPACK = "Unpack it and name the file inside."
-
-BER_WAY_OUT = (
-    "Re-encode it: for PKCS#12, openssl pkcs12 -in FILE -nodes -out all.pem (then name all.pem, "
-    "mode 0600); for PKCS#7, openssl pkcs7 -inform DER -print_certs -in FILE -out chain.pem."
-)
 
 _FOREIGN: tuple[tuple[bytes, Foreign], ...] = (
     (b"\xff\xfe", _UTF16),

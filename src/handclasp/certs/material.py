@@ -156,16 +156,21 @@ class TrustMaterial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Everything a spec refers to, by the names the spec gives."""
+    """Everything a spec refers to, by the names the spec gives.
+
+    `intermediates` are by ingress link: CAs that are known there but not trusted by themselves.
+    """
 
     identities: Mapping[str, IdentityMaterial] = field(default_factory=dict)
     trust: Mapping[str, TrustMaterial] = field(default_factory=dict)
+    intermediates: Mapping[str, TrustMaterial] = field(default_factory=dict)
 
     def findings(self) -> tuple[Finding, ...]:
         """What was found while reading, identities first, in spec order."""
         owners: tuple[IdentityMaterial | TrustMaterial, ...] = (
             *self.identities.values(),
             *self.trust.values(),
+            *self.intermediates.values(),
         )
         return tuple(finding for owner in owners for finding in owner.findings)
 

@@ -8,6 +8,7 @@ also takes `f*.example.com`; Go, Java and browsers do not), and nothing matches 
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_PORT = re.compile(r"[0-9]*(/|$)(?!/)")
 
 
 class Coverage(StrEnum):
@@ -54,6 +59,14 @@ def as_address(name: str) -> IPAddress | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def is_uri(name: str) -> bool:
+    """`spiffe://example.org/b`, `urn:uuid:…`: a scheme and more (RFC 3986); `host:8443` is none."""
+    scheme, colon, rest = name.partition(":")
+    return bool(colon and _SCHEME.fullmatch(scheme) and not _PORT.match(rest)) and (
+        as_address(name) is None
+    )
 
 
 def coverage(certificate: x509.Certificate, name: str) -> Coverage:

@@ -16,6 +16,7 @@ from handclasp.certs.certificate_checks import (
 )
 from handclasp.certs.chain import Path, build_path, issuer_urls, self_signed
 from handclasp.certs.constraints import check_constraints
+from handclasp.certs.counting import counted
 from handclasp.certs.dn import issuer_text
 from handclasp.certs.trust_checks import signed_crl
 from handclasp.findings import Finding, Where, found
@@ -57,8 +58,9 @@ def check_against_trust(
             findings += check_authority(authority, where=place, what="CA")
     if depth is not None and path.intermediates > depth:
         seen = (
-            f"the chain of {facts.label(identity.leaf)} has {path.intermediates} intermediates up "
-            f"to {facts.label(path.anchor)}; the verification depth is {depth}"
+            f"the chain of {facts.label(identity.leaf)} has "
+            f"{counted(path.intermediates, 'intermediate')} up to "
+            f"{facts.label(path.anchor)}; the verification depth is {depth}"
         )
         findings.append(found("verify-depth-too-low", seen, where=where))
     return findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_pem_private_key,
 )
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
+from handclasp.certs import der
 from handclasp.certs.secret import Secret
 from handclasp.findings import Finding, found
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from handclasp.findings import Where
 
+_RSASSA_PSS = PublicKeyAlgorithmOID.RSASSA_PSS.dotted_string
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -47,7 +50,8 @@ class FoundKey:
 
     `form` is `pkcs8`, `pkcs1`, `sec1`, `pkcs12`, `openssh`, `putty`, … and `encrypted` tells
     whether it was encrypted where it was found, not whether it could be decrypted. `name` is the friendly
-    name (alias) of a PKCS#12 file.
+    name (alias) of a PKCS#12 file. `pss`: it says that it is for RSA-PSS alone (RFC 4055), which `key` has
+    forgotten; where it was encrypted that is not seen.
     """
 
     form: str
@@ -56,6 +60,7 @@ class FoundKey:
     key: Secret[PrivateKeyTypes] | None = None
     problem: Finding | None = None
     name: str | None = None
+    pss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,14 @@ class FoundPublicKey:
 
 
 def key_from_der(
-    der: bytes, form: str, *, password: bytes | None, where: Where, line: int | None = None
+    data: bytes, form: str, *, password: bytes | None, where: Where, line: int | None = None
 ) -> FoundKey:
     """A PKCS#8 (encrypted or not), PKCS#1 or SEC1 key."""
     encrypted = form == "pkcs8-encrypted"
-    return _load(load_der_private_key, der, form, encrypted, password, where, line)
+    key = _load(load_der_private_key, data, form, encrypted, password, where, line)
+    if key.key is None or form != "pkcs8":
+        return key
+    return replace(key, pss=_algorithm(data) == _RSASSA_PSS)
 
 
 def key_from_legacy_pem(
@@ -82,6 +90,12 @@ def key_from_legacy_pem(
         problem = found("key-unreadable", seen, where=where)
         return FoundKey(form=form, encrypted=True, line=line, problem=problem)
     return _load(load_pem_private_key, text, form, True, password, where, line)
+
+
+def _algorithm(pkcs8: bytes) -> str:
+    """The OID of the privateKeyAlgorithm (RFC 5958 section 2)."""
+    _, identifier = der.children(pkcs8, der.read_element(pkcs8), most=2)
+    return der.oid_text(der.children(pkcs8, identifier, most=1)[0].content(pkcs8))
 
 
 def spki(public_key: PublicKeyTypes) -> bytes:

@@ -9,13 +9,12 @@ import warnings
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_public_key, pkcs7
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from handclasp.certs import der, pem
+from handclasp.certs import pem
 from handclasp.certs.broken import broken_part, readable_part
 from handclasp.certs.contents import MOST_FINDINGS, Contents, FoundObject, Signed, bounded
 from handclasp.certs.kinds import (
-    BER_WAY_OUT,
     ELSEWHERE,
     IGNORED_LABELS,
     KEY_KINDS,
@@ -23,8 +22,9 @@ from handclasp.certs.kinds import (
     Foreign,
     Kind,
     foreign,
-    kind_of,
+    told_apart,
 )
+from handclasp.certs.pkcs7 import read_pkcs7
 from handclasp.certs.pkcs12 import read_pkcs12
 from handclasp.certs.private_keys import (
     UNREADABLE,
@@ -131,17 +131,7 @@ class _Reader:
         self._value(bytes(block.der), line=block.line, label=block.label)
 
     def _binary(self, data: bytes) -> str:
-        try:
-            kind, end = kind_of(data)
-        except der.IndefiniteLengthError:
-            self._say(
-                "certificate-unreadable",
-                "it is BER with indefinite lengths, not DER",
-                fix=BER_WAY_OUT,
-            )
-            return "unknown"
-        except der.DerError:
-            kind, end = None, 0
+        kind, value, end = told_apart(data)
         if kind is None:
             return self._unknown(data)
         if data[end:].strip(b"\x00\r\n\t "):
@@ -150,16 +140,13 @@ class _Reader:
                 f"{len(data) - end} bytes follow the {kind.value}; they are ignored",
                 severity=Severity.WARNING,
             )
-        self._value(data[:end])
+        self._value(value)
         return kind.value if kind in (Kind.PKCS7, Kind.PKCS12) else "der"
 
     def _unknown(self, data: bytes) -> str:
         decoded = pem.bare_base64(data)
         if decoded is not None:
-            try:
-                kind, end = kind_of(decoded)
-            except der.DerError:
-                kind, end = None, 0
+            kind, value, _ = told_apart(decoded)
             if kind is not None:
                 self._say(
                     "not-pem",
@@ -167,7 +154,7 @@ class _Reader:
                     "handclasp reads it, nginx would not",
                     severity=Severity.WARNING,
                 )
-                self._value(decoded[:end])
+                self._value(value)
                 return "base64"
         if data[:1] == b"\x30" and len(data) > 1 and data[1] & 0x80:
             self._say(
@@ -183,10 +170,8 @@ class _Reader:
 
     def _value(self, data: bytes, *, line: int | None = None, label: str | None = None) -> None:
         """One DER value; what it is comes from its shape, since labels are wrong now and then."""
-        try:
-            kind, end = kind_of(data)
-        except der.DerError:
-            kind, end = None, 0
+        # `openssl x509 -trustout` appends trust settings to the certificate; they are not for TLS.
+        kind, data, _ = told_apart(data)
         if kind is None:
             what = f"the {label} block" if label else "the file"
             self._say(
@@ -200,8 +185,6 @@ class _Reader:
                 line=line,
                 severity=Severity.WARNING,
             )
-        # `openssl x509 -trustout` appends trust settings to the certificate; they are not for TLS.
-        data = data[:end]
         if kind in KEY_KINDS:
             where = self._where(line)
             key = key_from_der(data, kind.value, password=self.password, where=where, line=line)
@@ -249,17 +232,17 @@ class _Reader:
 
     def _pkcs7(self, data: bytes, line: int | None) -> None:
         try:
-            certificates = pkcs7.load_der_pkcs7_certificates(data)
-        except UNREADABLE as error:
-            if "no certificate data" not in str(error):
-                self._say("certificate-unreadable", "the PKCS#7 is damaged", line=line, fix=_COPY)
-                return
-            certificates = []
-        if not certificates:
+            certificates, lists = read_pkcs7(data)
+        except UNREADABLE:
+            self._say("certificate-unreadable", "the PKCS#7 is damaged", line=line, fix=_COPY)
+            return
+        if not certificates and not lists:
             seen = "the PKCS#7 has no certificate in it"
             self._say("pem-empty-or-corrupt", seen, line=line, fix=_WRONG_FILE)
         for certificate in certificates:
             self._add(certificate, Kind.CERTIFICATE, line)
+        for crl in lists:
+            self._add(crl, Kind.CRL, line)
 
     def _public_key(self, data: bytes, line: int | None) -> None:
         try:

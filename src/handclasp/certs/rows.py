@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handclasp.certs import facts
+from handclasp.certs.counting import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +27,7 @@ def rows(told: Description, *, now: datetime) -> list[tuple[str, str]]:
         ("signed", _signed(told)),
         ("serial", told.serial),
         ("number", None if told.number is None else str(told.number)),
-        ("revoked", None if told.entries is None else f"{told.entries} certificates"),
+        ("revoked", None if told.entries is None else counted(told.entries, "certificate")),
         ("issuer at", ", ".join(told.issuer_urls)),
         ("crl at", ", ".join(told.crl_urls)),
         ("sha256", told.sha256),
@@ -48,7 +49,7 @@ def _authority(told: Description) -> str | None:
         return None
     if told.path_length is None:
         return "CA"
-    return f"CA, at most {told.path_length} intermediates below it"
+    return f"CA, at most {counted(told.path_length, 'intermediate')} below it"
 
 
 def _validity(told: Description, now: datetime) -> str | None:
@@ -59,7 +60,7 @@ def _validity(told: Description, now: datetime) -> str | None:
         return f"from {facts.date(begin)}, without an end"
     span = f"{facts.date(begin)} to {facts.date(end)}"
     if now > end:
-        return f"{span} (ended {(now - end).days} days ago)"
+        return f"{span} (ended {counted((now - end).days, 'day')} ago)"
     if now < begin:
-        return f"{span} (begins in {(begin - now).days} days)"
-    return f"{span} ({(end - now).days} days left)"
+        return f"{span} (begins in {counted((begin - now).days, 'day')})"
+    return f"{span} ({counted((end - now).days, 'day')} left)"

@@ -11,6 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from handclasp.certs import facts
 from handclasp.certs.certificate_checks import Role
 from handclasp.certs.chain import authority_key_id, self_signed, subject_key_id
+from handclasp.certs.counting import counted
 from handclasp.certs.names import as_address, subject_alt_names
 from handclasp.findings import Finding, Severity, Where, found
 
@@ -46,11 +47,11 @@ def check_letter(certificates: Sequence[x509.Certificate], *, where: Where) -> l
 
 def _letter(certificate: x509.Certificate) -> list[str]:
     problems: list[str] = []
+    if certificate.version is not x509.Version.v3:
+        # OpenSSL takes such a leaf even when strict; rustls does not.
+        return ["is of version 1, which has no extensions"]
     if not self_signed(certificate) and authority_key_id(certificate) is None:
         problems.append("has no authority key identifier")
-    if certificate.version is not x509.Version.v3:
-        problems.append("is of version 1, which has no extensions")
-        return problems
     if facts.is_ca(certificate):
         if subject_key_id(certificate) is None:
             problems.append("is a CA without subject key identifier")
@@ -125,8 +126,8 @@ def check_clocks(leaf: x509.Certificate, *, now: datetime, where: Where) -> list
 def _duration(span: timedelta) -> str:
     minutes, seconds = divmod(int(span.total_seconds()), 60)
     if minutes >= 120:
-        return f"{minutes // 60} hours"
-    return f"{minutes} minutes" if minutes else f"{seconds} seconds"
+        return counted(minutes // 60, "hour")
+    return counted(minutes, "minute") if minutes else counted(seconds, "second")
 
 
 def check_both_roles(leaf: x509.Certificate, *, where: Where) -> list[Finding]:

@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from handclasp.certs import facts
 from handclasp.certs.certificate_checks import check_authority, check_dates, check_strength
 from handclasp.certs.chain import authority_key_id, build_path, self_signed, subject_key_id
+from handclasp.certs.counting import counted
 from handclasp.certs.dn import issuer_text, name_text
 from handclasp.certs.names import subject_alt_names
 from handclasp.certs.security_level import UNKNOWN_PEER, Peer
@@ -123,8 +124,8 @@ def _dangling(
             findings.append(found(slug, seen, where=_where(trust, ca), severity=severity, fix=fix))
         elif len(path.links) > depth:
             seen = (
-                f"a certificate issued by {facts.label(ca)} has {len(path.links)} intermediates "
-                f"above it; the verification depth is {depth}"
+                f"a certificate issued by {facts.label(ca)} has "
+                f"{counted(len(path.links), 'intermediate')} above it; the verification depth is {depth}"
             )
             findings.append(
                 found(

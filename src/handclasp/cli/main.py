@@ -30,6 +30,7 @@ _COMMANDS = {
     "ca": "A private certificate authority for a team.",
     "hsm": "Keys in a PKCS#11 token.",
     "identity": "Decode identity headers as a backend would.",
+    "deny": "Refuse a client certificate now.",
     "explain": "Explain a cause, rule or check by its name.",
     "schema": "Print the JSON Schema of the spec.",
     "completion": "Print the completion script of a shell.",

@@ -49,6 +49,18 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def folder_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """-o DIR, as `folder`."""
+    return click.option(
+        "-o",
+        "--output",
+        "folder",
+        type=click.Path(path_type=Path),
+        default=Path(),
+        help="Directory to write to; default: the current one.",
+    )(command)
+
+
 class Moment(click.ParamType[datetime]):
     """ISO 8601; a bare date means 00:00 UTC, a time without zone is UTC."""
 

@@ -37,18 +37,43 @@ def render(spec: Path, nginx: str | None, state_dir: Path | None, output: Path |
     prepared = asyncio.run(prepare(choices, now=SystemClock().now(), resolver=SystemResolver()))
     if prepared.plan is None:
         raise FindingsError(prepared.findings, exit_code=ExitCode.FINDINGS)
+    if output is not None and prepared.plan.tokens is not None:
+        raise UsageError(
+            "a key of this spec is in a token: what OpenSSL reads then, and the PIN, are kept in the state "
+            "directory by `handclasp run`, and render --output writes neither",
+            hint=_with_agent(prepared),
+        )
+    if output is not None and (asking := _asking(prepared.plan)):
+        raise UsageError(
+            f"link {asking[0]} asks the agent who may enter, and after render --output there is no agent",
+            hint=_with_agent(prepared),
+        )
     echo_findings(prepared.findings)
     if output is not None:
-        if prepared.plan.tokens is not None:
-            raise UsageError(
-                "includes for keys in tokens are written by `handclasp run` with `nginx: {mode: existing}`",
-                hint="OpenSSL's configuration and the PIN are kept with the generation that is in effect.",
-            )
         _write(prepared, prepared.plan, output.absolute())
         return int(ExitCode.OK)
     for name, text in render_plan(prepared.plan, prepared.facts, prepared.layout).items():
         click.echo(f"# ---- {name}\n{text}")
     return int(ExitCode.OK)
+
+
+def _asking(plan: Plan) -> list[str]:
+    return [server.link for server in plan.ingress if server.authorizer is not None]
+
+
+def _with_agent(prepared: Prepared) -> str:
+    from handclasp.agent.attached import http_fragment
+    from handclasp.nginx.existing import include_line
+
+    if prepared.spec.nginx.mode == "own":
+        return (
+            "start `handclasp run`, which starts an nginx of its own; or, for an nginx you run yourself, "
+            "write `nginx: {mode: existing, reload: [systemctl, reload, nginx]}` into the spec first"
+        )
+    return (
+        f"start `handclasp run` with this spec, and put `{include_line(http_fragment(prepared))}` into the "
+        "http context of your nginx; `handclasp check` says what its service needs"
+    )
 
 
 def _write(prepared: Prepared, plan: Plan, folder: Path) -> None:

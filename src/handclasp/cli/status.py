@@ -37,13 +37,20 @@ def status(spec: Path, nginx: str | None, state_dir: Path | None, form: str) -> 
     )
 
 
+def _state(answer: dict[str, Any]) -> str:
+    if answer["ready"]:
+        return "serving"
+    outage = (answer["tokens"] or {}).get("outage")
+    return f"NOT ready, a key in a token does not work ({outage})" if outage else "NOT serving"
+
+
 def _text(answer: dict[str, Any]) -> str:
     from handclasp.cli.output import table
 
     nginx = answer["nginx"]
     lines = [
         (
-            f"{answer['name']}: {'serving' if answer['ready'] else 'NOT serving'}, generation"
+            f"{answer['name']}: {_state(answer)}, generation"
             f" {answer['generation']}; nginx {nginx['version']} ({nginx['tls']}) is {nginx['state']},"
             f" pid {nginx['pid'] or '-'}, {len(nginx['workers'])} workers; agent pid {answer['agent']['pid']}"
         )

@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from handclasp.certs.counting import counted
 from handclasp.demo.crossing import described
 from handclasp.findings import ENTRIES
 
@@ -75,7 +76,7 @@ class Page:
             [
                 f"egress {b_link['name']}: {b_log.get('method', '-')} with Host {b_log.get('host', '-')}",
                 f"goes to {b_log.get('upstream', '-')}, must be {b_link['to'][0].partition('//')[2]}",
-                f"presents {identity['subject']} ({identity['days_left']} days left)",
+                f"presents {identity['subject']} ({counted(identity['days_left'], 'day')} left)",
             ],
         )
         lines += self._station(

@@ -1,7 +1,8 @@
 """Keys in PKCS#11 tokens.
 
 ``modules``   which shared library speaks to the token
-``token``     edge: the module, the token, the login and the key in it
+``token``     edge: the module, the token and the key in it
+``login``     edge: the login, and what is said of tries of a PIN
 ``signing``   a key of a token as a key object of the cryptography library
 ``generate``  new keys that cannot leave the token
 ``isolated``  edge: the same in a process of its own, since modules can crash or hang

@@ -6,9 +6,11 @@ import contextlib
 import importlib.util
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +47,17 @@ class Answer:
     steps: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     results: tuple[dict[str, Any], ...] = ()
+    asked: bool = True  # False: no process could be started, so this tells nothing of the token
 
     @property
     def ok(self) -> bool:
         """Nothing stood in the way."""
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def refused_pins(self) -> tuple[str, ...]:
+        """Marks of PINs that the token refused now (`RefusedPins`)."""
+        return tuple(one["refused_pin"] for one in self.results if "refused_pin" in one)
 
     @property
     def public(self) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey | None:
@@ -62,6 +70,24 @@ class Answer:
         return None
 
 
+class RefusedPins:
+    """PINs that tokens refused, so that none is tried twice. No PIN is kept: a keyed digest of it and of
+    the token's name, with a key of this process."""
+
+    def __init__(self) -> None:
+        self.one_at_a_time = threading.Lock()  # else two would try one PIN before either is told
+        self._salt = secrets.token_hex(32)
+        self._marks: set[str] = set()
+
+    def as_request(self) -> dict[str, Any]:
+        """For the process that will see which token a URI means."""
+        return {"salt": self._salt, "refused": sorted(self._marks)}
+
+    def note(self, answer: Answer) -> None:
+        """Keeps what was refused."""
+        self._marks.update(answer.refused_pins)
+
+
 def ask(
     task: str,
     *,
@@ -71,11 +97,14 @@ def ask(
     environment: Mapping[str, str] | None = None,
     account: Account | None = None,
     patience: float = PATIENCE_SECONDS,
+    tries: RefusedPins | None = None,
     **more: Any,
 ) -> Answer:
-    """Runs a task of `worker`: list, generate or prove. Never raises for what the module does.
+    """Runs a task of `worker`: list, generate or prove. Never raises for what the module does, nor when the
+    system has no process left for it.
 
-    `environment` are the variables the module needs, beside our own.
+    `environment` are the variables the module needs, beside our own. `tries`: what must not be tried again
+    (`prove` only); what is refused now is noted there.
     """
     if importlib.util.find_spec("pkcs11") is None:
         missing = found(
@@ -95,10 +124,26 @@ def ask(
     # A PIN that came by a variable stays out of the process that runs the vendor's code.
     given = request.get("pin")
     inherited = {name: value for name, value in os.environ.items() if not given or value != given}
+    environment = {**inherited, **(environment or {})}
+    try:
+        if tries is None:
+            return _answered(request, module, environment, patience)
+        with tries.one_at_a_time:
+            request["tries"] = tries.as_request()
+            answer = _answered(request, module, environment, patience)
+            tries.note(answer)
+            return answer
+    except OSError as problem:
+        return Answer(findings=(_not_started(problem),), asked=False)
+
+
+def _answered(
+    request: dict[str, Any], module: Path, environment: dict[str, str], patience: float
+) -> Answer:
     with subprocess.Popen(
         # -P: else modules in the working directory would be imported, and be given the PIN.
         [sys.executable, "-P", "-m", "handclasp.hsm.worker"],
-        env={**inherited, **(environment or {})},
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -124,6 +169,17 @@ def ask(
         name = signal.Signals(-process.returncode).name
         return _failed(answer, module, output, f"the process that used it was ended by {name}")
     raise InternalFault(f"the PKCS#11 worker failed: {complaint.decode(errors='replace')[-2000:]}")
+
+
+def _not_started(problem: OSError) -> Finding:
+    return found(
+        "pkcs11-module-failed",
+        f"the process that uses the PKCS#11 module cannot be started: {problem.strerror or problem}",
+        fix=(
+            f"Look whether {sys.executable} is there, and what memory and processes this user may have "
+            "(`ulimit -u`; systemd: TasksMax=, MemoryMax=)."
+        ),
+    )
 
 
 def _read(output: bytes) -> Answer:

@@ -37,6 +37,12 @@ def find_module(chosen: Path | None = None, uri: Pkcs11Uri | None = None) -> Pat
         or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     )
     if named is not None:
+        if not str(named).isprintable():
+            raise EnvironmentFault(
+                f"the path of the PKCS#11 module, {str(named)!r}, holds a character that cannot be printed, "
+                "and OpenSSL's configuration cannot hold it",
+                hint="Name the library by another path, a symbolic link for example.",
+            )
         if not named.is_file():
             raise EnvironmentFault(
                 f"there is no PKCS#11 module {named}",

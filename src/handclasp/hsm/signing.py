@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
-from handclasp.hsm.token import TokenKey, find_key, find_token, load_module, pin_warnings, session
+from handclasp.hsm.login import pin_warnings, session
+from handclasp.hsm.token import TokenKey, find_key, find_token, load_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

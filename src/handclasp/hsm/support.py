@@ -17,15 +17,20 @@ _ENGINES = {
     1: ("/usr/lib/*/engines-1.1", "/usr/lib64/engines-1.1", "/usr/lib/engines-1.1"),
 }
 _LIBRARY = "pkcs11.so"
+_URI_LABEL = b"PKCS#11 PROVIDER URI"
 PROVIDER_PACKAGE, ENGINE_PACKAGE = "pkcs11-provider", "libengine-pkcs11-openssl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """Shared libraries that the system's OpenSSL loads; None for what is not installed."""
+    """Shared libraries that the system's OpenSSL loads; None for what is not installed.
+
+    `uri_files`: the provider reads PEM files that hold the URI of a key. Ubuntu 24.04's, 0.3, does not.
+    """
 
     provider: Path | None = None
     engine: Path | None = None
+    uri_files: bool = True
 
 
 def find_support(openssl_major: int) -> Support:
@@ -35,7 +40,20 @@ def find_support(openssl_major: int) -> Support:
     """
     providers = (_named("OPENSSL_MODULES") or _PROVIDERS) if openssl_major >= 3 else ()
     engines = _named("OPENSSL_ENGINES") or _ENGINES.get(openssl_major, ())
-    return Support(provider=_first(providers), engine=_first(engines))
+    provider = _first(providers)
+    return Support(
+        provider=provider,
+        engine=_first(engines),
+        uri_files=provider is not None and _reads_uri_files(provider),
+    )
+
+
+def _reads_uri_files(provider: Path) -> bool:
+    """Whether the label that such a PEM file has stands in the library: it tells its version nowhere."""
+    try:
+        return _URI_LABEL in provider.read_bytes()
+    except OSError:
+        return False
 
 
 def _named(variable: str) -> tuple[str, ...]:

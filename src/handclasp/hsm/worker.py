@@ -6,6 +6,7 @@ answer is a JSON object on a line: a step that succeeded, findings, or a result.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -39,22 +40,21 @@ def main() -> int:
 def _list(request: dict[str, Any]) -> None:
     import pkcs11
 
-    from handclasp.hsm.token import (
-        key_facts,
-        load_module,
-        pin_warnings,
-        session,
-        token_facts,
-        tokens,
-    )
+    from handclasp.hsm.login import pin_warnings, session
+    from handclasp.hsm.token import key_facts, load_module, token_facts, tokens
 
     library, pin = load_module(Path(request["module"])), _pin(request)
-    for token in tokens(library):
+    there = tokens(library)
+    chosen = _one_named(there, request.get("label"))
+    for token in there:
         told = token_facts(token)
+        # A PIN is tried on the token it is meant for only: the others would count it.
+        given = pin if token is chosen else None
         try:
-            if pin is not None:
+            if given is not None:
                 _tell_findings(pin_warnings(token))
-            with session(token, pin) as opened:
+            with session(token, given) as opened:
+                told["logged_in"] = given is not None
                 kinds = pkcs11.ObjectClass
                 private = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PRIVATE_KEY}))
                 public = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PUBLIC_KEY}))
@@ -65,9 +65,34 @@ def _list(request: dict[str, Any]) -> None:
         _tell(token=told)
 
 
+def _one_named(there: list[Any], label: str | None) -> Any | None:
+    """The token of that label, or without one the only token there is; None where none is meant.
+
+    Raises FindingsError for a label that no token has, or several.
+    """
+    from handclasp.hsm.token import refused
+
+    if label is None:
+        return there[0] if len(there) == 1 else None
+    named = [token for token in there if token.label == label]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise refused(
+            "pkcs11-label-not-unique",
+            f"{len(named)} tokens are labelled '{label}': the PIN was tried on none",
+            fix="Look at one key by its whole URI, with serial=…: handclasp hsm check --key URI.",
+        )
+    held = ", ".join(f"'{token.label}'" for token in there)
+    raise refused(
+        "pkcs11-token-absent", f"there is no token '{label}'; there is {held or 'none at all'}"
+    )
+
+
 def _generate(request: dict[str, Any]) -> None:
     from handclasp.hsm.generate import generate_key
-    from handclasp.hsm.token import find_token, load_module, pin_warnings, session
+    from handclasp.hsm.login import pin_warnings, session
+    from handclasp.hsm.token import find_token, load_module
 
     uri, module = _uri(request), Path(request["module"])
     token = find_token(load_module(module), uri, module=module)
@@ -79,7 +104,8 @@ def _generate(request: dict[str, Any]) -> None:
 
 def _prove(request: dict[str, Any]) -> None:
     """Step by step, each told as soon as it is done: a module that crashes shows where."""
-    from handclasp.hsm.token import find_key, find_token, load_module, pin_warnings, session
+    from handclasp.hsm.login import PinRefused, pin_warnings, session
+    from handclasp.hsm.token import find_key, find_token, load_module, token_name
 
     uri, module = _uri(request), Path(request["module"])
     _tell(step="module", doing=f"loading {module}")
@@ -89,21 +115,50 @@ def _prove(request: dict[str, Any]) -> None:
     token = find_token(library, uri, module=module)
     _tell(step="token", done=f"'{token.label}'")
     _tell_findings(pin_warnings(token, last_try=bool(request.get("last_try"))))
-    pin = _pin(request)
+    pin, mark = _pin(request), ""
+    if pin is not None and "tries" in request:
+        mark = refusal_mark(request["tries"]["salt"], token_name(token), pin)
+        _not_again(token.label, mark, request["tries"]["refused"])
     _tell(step="pin", doing="logging in")
-    with session(token, pin) as opened:
-        _tell(step="pin", done="accepted" if pin else "none was given")
-        key = find_key(opened, uri, logged_in=pin is not None)
-        _tell_findings(key.warnings)
-        _tell(step="key", done=str(uri), public=_pem(key))
-        _tell(step="signature", doing="signing")
-        _sign(key)
-        _tell(step="signature", done="it signs, and the signature verifies")
+    try:
+        with session(token, pin) as opened:
+            _tell(step="pin", done="accepted" if pin else "none was given")
+            key = find_key(opened, uri, logged_in=pin is not None)
+            _tell_findings(key.warnings)
+            _tell(step="key", done=str(uri), public=_pem(key))
+            _tell(step="signature", doing="signing")
+            _sign(key)
+            _tell(step="signature", done="it signs, and the signature verifies")
+    except PinRefused:
+        if mark:
+            _tell(refused_pin=mark)
+        raise
     if request.get("fork"):
         _tell(step="worker", doing="signing in a forked process")
         _in_a_child(library, uri, module, pin, request.get("account"))
         who = f" as {request['account']['name']}" if request.get("account") else ""
         _tell(step="worker", done=f"a forked process signs{who}")
+
+
+def refusal_mark(salt: str, token: str, pin: Secret[bytes]) -> str:
+    """What is kept of a PIN that a token refused: of use to those who have the salt only."""
+    digest = hashlib.blake2b(key=bytes.fromhex(salt))
+    digest.update(token.encode() + b"\0" + pin.reveal())
+    return digest.hexdigest()
+
+
+def _not_again(label: str, mark: str, marks: list[str]) -> None:
+    from handclasp.hsm.token import refused
+
+    if mark in marks:
+        raise refused(
+            "pin-wrong",
+            f"token '{label}' refused this PIN before: it was not tried again",
+            fix=(
+                "Correct the PIN. Where the token was unlocked or was given this PIN meanwhile, "
+                "end `handclasp run` and start it again: it tries a refused PIN once only."
+            ),
+        )
 
 
 def _sign(key: TokenKey) -> None:
@@ -145,8 +200,13 @@ def _in_a_child(
     """What an nginx worker does: forked, under its own account, it opens the module anew and signs."""
     from handclasp.hsm.token import refused
 
-    reading, writing = os.pipe()
-    child = os.fork()
+    try:
+        reading, writing = os.pipe()
+        child = os.fork()
+    except OSError as problem:
+        raise refused(
+            "pkcs11-module-failed", f"no process can be forked to sign: {problem.strerror}"
+        ) from None
     if child == 0:
         os.close(reading)
         os.write(writing, _as_worker(library, uri, module, pin, account)[:4096])
@@ -170,7 +230,8 @@ def _as_worker(
     pin: Secret[bytes] | None,
     account: dict[str, Any] | None,
 ) -> bytes:
-    from handclasp.hsm.token import find_key, find_token, session
+    from handclasp.hsm.login import session
+    from handclasp.hsm.token import find_key, find_token
 
     try:
         if account:

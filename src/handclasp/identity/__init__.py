@@ -4,8 +4,8 @@
 ``names``     distinguished names compared by structure
 ``chain``     the path from a leaf to a link's trust bundle; None rather than a guess
 ``rules``     allow rules compiled to tests of a caller
-``paths``     request paths: which are refused as ambiguous, and what a rule's path covers
-``policy``    a link's rules by path and method, and the decision
+
+``policy``    the decision about a caller
 ``denied``    certificates refused before they expire
 ``encoders``  the identity headers, one module per family of dialects
 ``limits``    how large a header the usual servers admit

@@ -38,6 +38,8 @@ from handclasp.spec.values import AllowKind, AllowRule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cryptography import x509
+
     from handclasp.identity.caller import Caller
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
@@ -194,13 +196,11 @@ def _ip(value: str) -> Callable[[Caller], bool]:
     return holds
 
 
-def _issuer(value: str) -> Callable[[Caller], bool]:
+def issuer_is(value: str) -> Callable[[x509.Certificate], bool]:
+    """Which CA a rule `issuer:VALUE` means. Raises ValueError for a value that means none."""
     digest = _digest(value)
     if digest is not None:
-        return lambda caller: (
-            caller.chain is not None
-            and hashlib.sha256(spki(caller.chain.issuer.public_key())).hexdigest() == digest
-        )
+        return lambda ca: hashlib.sha256(spki(ca.public_key())).hexdigest() == digest
     if "=" not in value:
         raise ValueError(
             f"issuer:{shown(value)} is neither the SHA-256 of a CA's key, 64 hex digits,"
@@ -208,15 +208,18 @@ def _issuer(value: str) -> Callable[[Caller], bool]:
         )
     wanted = read_name(value)
 
-    def holds(caller: Caller) -> bool:
-        if caller.chain is None:
-            return False
+    def is_meant(ca: x509.Certificate) -> bool:
         try:
-            return read_name(subject_text(caller.chain.issuer)) == wanted
+            return read_name(subject_text(ca)) == wanted
         except ValueError:
             return False
 
-    return holds
+    return is_meant
+
+
+def _issuer(value: str) -> Callable[[Caller], bool]:
+    is_meant = issuer_is(value)
+    return lambda caller: caller.chain is not None and is_meant(caller.chain.issuer)
 
 
 def _sha256(value: str) -> Callable[[Caller], bool]:

@@ -38,19 +38,24 @@ class FileRead:
     problem: Finding | None = None
 
 
-def read_file(path: Path, *, unreadable: str = "certificate-unreadable") -> FileRead:
+def read_file(
+    path: Path, *, unreadable: str = "certificate-unreadable", pipes: bool = False
+) -> FileRead:
     """Read at most 10 MiB of a regular file, links followed.
 
-    `unreadable` is the slug for what is neither missing, forbidden nor a directory: too large, a
-    device, an input/output error.
+    With `pipes` a pipe is read as well, to its end: the shell's `<(command)` is one. It has no mode and
+    no owner. `unreadable` is the slug for what is neither missing, forbidden nor a directory: too large,
+    a device, an input/output error.
     """
     where = Where(file=str(path))
     try:
+        pipe = pipes and stat.S_ISFIFO(path.stat().st_mode)
         # Non-blocking: opening a FIFO that nobody writes to must not hang the agent.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        patience = 0 if pipe else os.O_NONBLOCK
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | patience)
         try:
             status = os.fstat(descriptor)
-            problem = _unsuitable(status, where, unreadable)
+            problem = None if pipe else _unsuitable(status, where, unreadable)
             data = None
             if problem is None:
                 with os.fdopen(descriptor, "rb", closefd=False) as stream:
@@ -65,6 +70,8 @@ def read_file(path: Path, *, unreadable: str = "certificate-unreadable") -> File
     if data is not None and len(data) > LIMIT:
         problem = found(unreadable, f"it is larger than {LIMIT // 2**20} MiB", where=where)
         data = None
+    if pipe:
+        return FileRead(path=path, data=data, problem=problem)
     return FileRead(
         path=path,
         data=data,
@@ -103,7 +110,8 @@ def check_key_file(read: FileRead, *, allow_wide_mode: bool = False) -> list[Fin
 
 def check_secret_mode(read: FileRead) -> tuple[Finding, ...]:
     """A file with a password or PIN that others than its owner and group may read."""
-    if read.mode is None or not read.mode & 0o007:
+    # What has a problem is no file: nobody is told to change the mode of /dev/null.
+    if read.mode is None or read.problem is not None or not read.mode & 0o007:
         return ()
     seen = f"the file with the secret has mode {read.mode:04o}: everybody may read or change it"
     fix = f"Run: chmod 0600 {shlex.quote(str(read.path))}"
@@ -185,7 +193,7 @@ def _unsuitable(status: os.stat_result, where: Where, unreadable: str) -> Findin
         unreadable,
         "it is a pipe or a device, not a regular file",
         where=where,
-        fix="Give a regular file; `handclasp cert` takes `-` for what a command pipes in.",
+        fix="Give a regular file; `handclasp cert` also reads pipes, and `-` is standard input.",
     )
 
 

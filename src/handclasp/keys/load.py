@@ -110,8 +110,8 @@ def _reading_findings(
     return [f for f in findings if f not in key_findings.dropped] + list(key_findings.added)
 
 
-def _open(path: Path, secret: bytes | None, *, unreadable: str) -> _File:
-    read = read_file(path, unreadable=unreadable)
+def _open(path: Path, secret: bytes | None, *, unreadable: str, pipes: bool = False) -> _File:
+    read = read_file(path, unreadable=unreadable, pipes=pipes)
     if read.data is None:
         return _File(read=read, contents=Contents(str(path), "unknown"))
     return _File(read=read, contents=read_objects(read.data, source=str(path), password=secret))
@@ -246,13 +246,17 @@ def load_trust(
     certificates: Sequence[Path] = (),
     crls: Sequence[Path] = (),
     public: Literal["system"] | None = None,
+    pipes: bool = False,
 ) -> TrustMaterial:
     """A trust bundle: every certificate of `certificates`, every CRL of both lists of files.
 
-    `public="system"` adds the bundle of the operating system as bytes, unparsed.
+    `public="system"` adds the bundle of the operating system as bytes, unparsed; with `pipes` they are
+    read too (see `read_file`).
     """
-    anchor_files = [_open(path, None, unreadable="certificate-unreadable") for path in certificates]
-    crl_files = [_open(path, None, unreadable="certificate-unreadable") for path in crls]
+    anchor_files, crl_files = (
+        [_open(path, None, unreadable="certificate-unreadable", pipes=pipes) for path in paths]
+        for paths in (certificates, crls)
+    )
     findings = [finding for file in anchor_files for finding in _anchor_file_findings(file)]
     findings += [finding for file in crl_files for finding in _crl_file_findings(file)]
     raw, raw_path, problem = read_system_bundle() if public == "system" else (None, None, None)

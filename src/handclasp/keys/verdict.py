@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from handclasp.certs import facts
 from handclasp.certs.certificate_checks import Role
 from handclasp.certs.checks import check_identity, given_chain
+from handclasp.certs.counting import counted
 from handclasp.certs.dn import name_text
-from handclasp.certs.names import covers, subject_alt_names
+from handclasp.certs.names import covers, is_uri, subject_alt_names
 from handclasp.certs.path_checks import check_revocation, path_of
 from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.certs.strictness import (
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from handclasp.certs.material import IdentityMaterial, TrustMaterial
 
 SYSTEM = "system"
+_URL = re.compile(
+    r"(?:https?|wss?|grpcs?)://(?:[^/@]*@)?(?P<host>\[[^\]]*\]|[^\[/:?#]+)", re.IGNORECASE
+)
 _NGINX_DEPTH = 1
 """Default of ssl_verify_depth and proxy_ssl_verify_depth (ngx_http_ssl_module, ngx_http_proxy_module)."""
 _DEPTH = 100  # OpenSSL's own limit, for where none is given
@@ -137,6 +142,7 @@ def _trust(question: Question) -> TrustMaterial | None:
         certificates=files,
         crls=question.crls,
         public="system" if system else None,
+        pipes=True,
     )
 
 
@@ -194,7 +200,8 @@ def _findings(
     if question.depth is None and intermediates > _NGINX_DEPTH:
         directive = "ssl_verify_depth" if role is Role.CLIENT else "proxy_ssl_verify_depth"
         seen = (
-            f"there are {intermediates} intermediates above {facts.label(leaf)}, and an nginx on "
+            f"there {'is' if intermediates == 1 else 'are'} "
+            f"{counted(intermediates, 'intermediate')} above {facts.label(leaf)}, and an nginx on "
             f"the other side admits {_NGINX_DEPTH} unless its {directive} says more"
         )
         findings.append(found("verify-depth-too-low", seen, where=where, severity=Severity.WARNING))
@@ -205,7 +212,7 @@ def _findings(
 def _lists_alone(identity: IdentityMaterial, question: Question, where: Where) -> list[Finding]:
     """Revocation lists without a trust: what they name, whether they are in force, and who signed them as
     far as the chain tells."""
-    lists = load_trust("the lists given", crls=question.crls)
+    lists = load_trust("the lists given", crls=question.crls, pipes=True)
     chain = given_chain(identity)
     findings = [*lists.findings, *check_revocation(chain, lists.crls, where=where)]
     for crl in lists.crls:
@@ -235,8 +242,8 @@ def _hardest(findings: Sequence[Finding]) -> list[Finding]:
 
 def _split(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (
-        tuple(name for name in names if "://" not in name),
-        tuple(name for name in names if "://" in name),
+        tuple(name for name in names if not is_uri(name)),
+        tuple(name for name in names if is_uri(name)),
     )
 
 
@@ -251,6 +258,7 @@ def _wanted_names(
             "spiffe-san-mismatch" if uri.startswith("spiffe://") else "name-not-covered",
             f"the certificate {facts.label(leaf)} does not have {uri}; it has {held}",
             where=where,
+            fix=_host_alone(uri),
         )
         for uri in missing
     ]
@@ -265,6 +273,17 @@ def _wanted_names(
             if not covers(leaf, host)
         ]
     return findings
+
+
+def _host_alone(uri: str) -> str | None:
+    """Who gives the URL of a service means its host."""
+    url = _URL.match(uri)
+    if url is None:
+        return None
+    return (
+        f"If the host is meant, give --name {url['host'].strip('[]')}: a URL counts only as a URI of the "
+        "certificate. If the URI is meant, have the certificate issued with it."
+    )
 
 
 def _unrelated(identity: IdentityMaterial, where: Where) -> list[Finding]:

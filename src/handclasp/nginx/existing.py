@@ -62,7 +62,8 @@ class _Directive:
 
 def include_line(http_fragment: PurePosixPath) -> str:
     """The line that belongs into the http context of the main configuration."""
-    return f'include "{http_fragment}";'
+    escaped = str(http_fragment).replace("\\", "\\\\").replace('"', '\\"')
+    return f'include "{escaped}";'
 
 
 def include_missing(http_fragment: PurePosixPath) -> Finding:
@@ -96,6 +97,16 @@ def pid_file(dump: str, prefix: PurePosixPath) -> PurePosixPath | None:
         if one.words[0] == "pid" and len(one.words) == 2 and not one.within
     ]
     return prefix / named[-1] if named else None
+
+
+def worker_account(dump: str) -> tuple[str, str | None] | None:
+    """User and group of the `user` directive; None when the configuration leaves that to the build."""
+    named = [
+        one.words[1:]
+        for one in _directives(_files(dump))
+        if one.words[0] == "user" and len(one.words) in (2, 3) and not one.within
+    ]
+    return (named[-1][0], named[-1][1] if len(named[-1]) > 1 else None) if named else None
 
 
 def _judged(one: _Directive) -> list[Finding]:

@@ -50,7 +50,7 @@ class Feature(StrEnum):
     PROXY_HTTP2 = "proxy-http2"
     GRPC = "grpc"
     REALIP = "realip"
-    AUTH_REQUEST = "auth-request"
+    AUTHORIZER = "authorizer"
     LIMIT_REQ = "limit-req"
     STUB_STATUS = "stub-status"
     STREAM = "stream"
@@ -138,7 +138,10 @@ NEEDS: dict[Feature, Need] = {
     Feature.PROXY_HTTP2: Need("HTTP/2 to the upstream", (1, 29, 4), ("http_v2",)),
     Feature.GRPC: Need("gRPC", modules=("http_v2", "http_grpc")),
     Feature.REALIP: Need("real client addresses (set_real_ip_from)", modules=("http_realip",)),
-    Feature.AUTH_REQUEST: Need("auth_request", modules=("http_auth_request",)),
+    Feature.AUTHORIZER: Need(
+        "asking the agent about callers (auth_request and proxy_cache)",
+        modules=("http_auth_request", "http_proxy", "http_cache"),
+    ),
     Feature.LIMIT_REQ: Need("rate limits (limit_req)", modules=("http_limit_req",)),
     Feature.STUB_STATUS: Need("stub_status", modules=("http_stub_status",)),
     Feature.STREAM: Need("TCP links (stream)", modules=("stream",)),

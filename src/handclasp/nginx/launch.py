@@ -13,6 +13,8 @@ from handclasp.errors import EnvironmentFault
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from handclasp.nginx.inheritance import Inheritance
+
 # nginx writes its title over arguments and environment, and cuts it where these end
 # (ngx_init_setproctitle). Whole, it names prefix and configuration, by which a master is known again.
 _TITLE_ROOM = {"HANDCLASP": "this leaves room for the title of the process"}
@@ -60,9 +62,13 @@ def run_test(
 
 
 def spawn(
-    arguments: Sequence[str], env: Mapping[str, str], stderr: Path
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    stderr: Path,
+    *,
+    inheritance: Inheritance | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts nginx detached from us. Raises EnvironmentFault."""
+    """Starts nginx detached from us, with sockets it need not bind. Raises EnvironmentFault."""
     try:
         output = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -70,11 +76,12 @@ def spawn(
     try:
         return subprocess.Popen(
             arguments,
-            env={**_TITLE_ROOM, **env},
+            env={**_TITLE_ROOM, **env, **(inheritance.variables if inheritance else {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=inheritance.descriptors if inheritance else (),
         )
     except OSError as error:
         raise not_runnable(Path(arguments[0]), error) from error

@@ -59,6 +59,26 @@ class Layout:
         """Sockets of the agent."""
         return self.root / "run"
 
+    @property
+    def authorizer_socket(self) -> PurePosixPath:
+        """Where the agent answers nginx's questions about callers."""
+        return self.root / "authorizer" / "ask.sock"
+
+    @property
+    def answers(self) -> PurePosixPath:
+        """nginx's cache of the agent's answers; nginx makes it, for its workers alone."""
+        return self.prefix / "answers"
+
+    @property
+    def policy(self) -> PurePosixPath:
+        """Directory of `current`, which names the policy that answers are remembered under."""
+        return self.root / "policy"
+
+    @property
+    def denied(self) -> PurePosixPath:
+        """One directory per issuer, in it a file per serial that is refused."""
+        return self.root / "denied"
+
     def identity(self, name: str, version: str = "current") -> PurePosixPath:
         """Directory of cert.pem, key.pem and the empty `root`."""
         return self.root / "identities" / name / version

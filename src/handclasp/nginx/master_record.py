@@ -11,12 +11,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from handclasp.nginx import durable, proc
 
 RECORD_FILE = "master.json"
+SUCCESSOR_FILE = "successor.json"
+"""The record of an nginx that is to take the place of master.json's, until it is proven."""
+RETIRED_FILES = "retired-*.json"
+"""Records of masters that are gone and whose workers may still be answering requests."""
 PID_FILE = "nginx.pid"
 """Inside the prefix; the rendered configuration must say `pid nginx.pid;` or its absolute path."""
 TITLE = "nginx: master process "
@@ -40,10 +44,17 @@ class MasterRecord:
     inode: int
     mtime_ns: int
     program: str = ""  # what was started, links followed: a wrapper script, or the executable
+    generation: int = 0  # of a successor alone: what it was started for, in effect once proven
 
     @classmethod
     def of(
-        cls, pid: int, *, arguments: tuple[str, ...], configuration: str, log_path: str
+        cls,
+        pid: int,
+        *,
+        arguments: tuple[str, ...],
+        configuration: str,
+        log_path: str,
+        generation: int = 0,
     ) -> MasterRecord | None:
         """Describes a running process; None when it is gone or not to be seen."""
         stat, executable = proc.read_stat(pid), proc.executable(pid)
@@ -65,24 +76,44 @@ class MasterRecord:
             inode=file.st_ino,
             mtime_ns=file.st_mtime_ns,
             program=os.path.realpath(arguments[0]),
+            generation=generation,
         )
 
     @classmethod
-    def read(cls, prefix: Path) -> MasterRecord | None:
+    def read(cls, prefix: Path, file: str = RECORD_FILE) -> MasterRecord | None:
         """The record of a prefix; None when there is none of this form, or it was copied there."""
         try:
-            content = json.loads((prefix / RECORD_FILE).read_bytes())
+            content = json.loads((prefix / file).read_bytes())
             record = cls(**{**content, "arguments": tuple(content["arguments"])})
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record if _same_directory(record.prefix, prefix) else None
 
-    def write(self, prefix: Path) -> None:
-        """Writes it whole. Raises EnvironmentFault."""
-        path = prefix / RECORD_FILE
+    def seen_again(self) -> MasterRecord | None:
+        """The same process as it is now; None when it is gone."""
+        return MasterRecord.of(
+            self.pid,
+            arguments=self.arguments,
+            configuration=self.configuration,
+            log_path=self.log_path,
+            generation=self.generation,
+        )
+
+    def without_generation(self) -> MasterRecord:
+        """As the record of the master of its prefix."""
+        return replace(self, generation=0)
+
+    def write(self, prefix: Path, file: str | None = None) -> None:
+        """Writes it whole, to `file` or where it belongs. Raises EnvironmentFault."""
+        path = prefix / (file or (SUCCESSOR_FILE if self.generation else RECORD_FILE))
         text = json.dumps(asdict(self), indent=1)
         with durable.reported("write", path):
             durable.replace_file(path, text.encode(), durable.Access(0o600))
+
+    @property
+    def retired_file(self) -> str:
+        """Its name among RETIRED_FILES."""
+        return RETIRED_FILES.replace("*", str(self.pid))
 
     @property
     def prefix(self) -> str:
@@ -141,6 +172,13 @@ def written_pid(prefix: Path) -> int | None:
         return int((prefix / PID_FILE).read_text())
     except (OSError, ValueError):
         return None
+
+
+def write_pid(prefix: Path, pid: int) -> None:
+    """As nginx does it itself, for a master whose file another one has replaced. Raises EnvironmentFault."""
+    path = prefix / PID_FILE
+    with durable.reported("write", path):
+        durable.replace_file(path, f"{pid}\n".encode(), durable.Access(0o644))
 
 
 def from_pid_file(prefix: Path, log_path: Path) -> MasterRecord | None:

@@ -84,7 +84,7 @@ async def end_session(record: MasterRecord, *, patience: float) -> tuple[int, ..
 
 async def _all_gone(record: MasterRecord) -> None:
     while left := members(record):
-        _reap(stat for stat in left if stat.pid != record.pid)
+        reap(stat for stat in left if stat.pid != record.pid)
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -110,7 +110,8 @@ def _same(stat: proc.ProcessStat) -> bool:
     return seen is not None and seen.start_time == stat.start_time
 
 
-def _reap(stats: Iterable[proc.ProcessStat]) -> None:
+def reap(stats: Iterable[proc.ProcessStat]) -> None:
+    """Takes note of those that have ended, if they became our children; never to be given a master."""
     # Where we are process 1 of a container, orphans become our children. A master is reaped by
     # whoever started it, who wants its exit code.
     for stat in stats:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from handclasp.hsm.openssl_conf import Leading
     from handclasp.nginx.tls_profiles import TlsSettings
+    from handclasp.spec.access import AccessRule
     from handclasp.spec.pkcs11_uri import Pkcs11Uri
     from handclasp.spec.values import AllowRule, ListenAddress
 
@@ -197,6 +198,37 @@ class ForwardedHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleSet:
+    """An AccessRule of a link with the id that stands for it in nginx and towards the agent.
+
+    The id is a digest of all that decides, so that an answer for one set is never taken for another's.
+    """
+
+    id: str
+    rule: AccessRule
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """An identity header that the agent writes. `append`: after what a trusted hop sent in it."""
+
+    name: str
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Authorizer:
+    """What a link asks the agent, and for how long nginx believes the answers."""
+
+    headers: tuple[Composed, ...]
+    dialects: tuple[str, ...]
+    hops: tuple[AllowRule, ...]  # earlier hops that the agent decides on
+    certificate_size: int  # bytes of percent-encoded PEM
+    fresh: timedelta
+    outage: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class IngressServer:
     """One ingress link."""
 
@@ -209,7 +241,11 @@ class IngressServer:
     crl: bool
     verify: str
     depth: int
-    allow: tuple[AllowRule, ...]
+    rules: tuple[RuleSet, ...]  # longest path first
+    issuers: tuple[
+        str, ...
+    ]  # names of CAs whose certificates can be denied by serial, as nginx has them
+    authorizer: Authorizer | None  # None: nginx decides by itself
     backend: str  # name of an Upstream
     backend_host: str | None  # Host for the backend; None passes the caller's
     grpc: bool
@@ -262,11 +298,6 @@ class Plan:
     access_log: str
     stripped: tuple[str, ...]
     tokens: Tokens | None = None
-
-    @property
-    def needs_reject_certificate(self) -> bool:
-        """Whether default servers may need a certificate of their own (builds before 1.19.4)."""
-        return bool(self.listeners)
 
     def as_json(self) -> str:
         """Deterministic text of the whole plan."""

@@ -15,6 +15,7 @@ from handclasp.nginx.parts import (
     Server,
     UpstreamTls,
 )
+from handclasp.nginx.plan_access import authorizer, issuer_names, rule_sets
 from handclasp.nginx.plan_listeners import plan_listeners
 from handclasp.nginx.plan_upstreams import (
     add_upstream,
@@ -69,6 +70,7 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
     trust = inputs.material.trust.get(link.clients.trust)
     backend, backend_host = _backend(link, index, inputs, draft)
     real_ip = link.real_ip
+    rules = rule_sets(link, inputs)
     source = link.proxy_protocol or real_ip
     return IngressServer(
         link=link.name,
@@ -80,7 +82,9 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
         crl=bool(trust and trust.crl_pem()),
         verify=link.clients.verify,
         depth=link.clients.depth,
-        allow=tuple(link.clients.allow),
+        rules=rules,
+        issuers=issuer_names(link, inputs),
+        authorizer=authorizer(link, rules),
         backend=backend,
         backend_host=backend_host,
         grpc=grpc,
@@ -185,6 +189,8 @@ def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Dra
         needs.append((Feature.REALIP, "proxy_protocol" if link.proxy_protocol else "real_ip"))
     if link.limits.rate:
         needs.append((Feature.LIMIT_REQ, "limits"))
+    if authorizer(link, rule_sets(link, inputs)):
+        needs.append((Feature.AUTHORIZER, "clients"))
     if link.session_reuse and not inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT):
         needs.append((Feature.TLS13_SESSION_TIMEOUT, "session_reuse"))
     # What is written must be done; what is not written is done where the build can.

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from handclasp.errors import InternalFault
-from handclasp.nginx import launch, orphans
+from handclasp.nginx import handover, launch, orphans
 from handclasp.nginx.log_tail import LogMark, grave
 from handclasp.nginx.master_exit import MasterExit
-from handclasp.nginx.master_record import MasterRecord, from_pid_file
+from handclasp.nginx.master_record import SUCCESSOR_FILE, MasterRecord, from_pid_file
 from handclasp.nginx.pidfd import open_pidfd
 from handclasp.nginx.reload import ReloadOutcome, ReloadRequest
 from handclasp.nginx.watching import hopeless, start_failure, until_ready, until_reloaded
@@ -28,6 +28,8 @@ from handclasp.nginx.workers import Worker, any_serves, workers_of
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from handclasp.nginx.inheritance import Inheritance
 
 _LOOK_SECONDS = 2.0
 _PATIENCE_SECONDS = 1.0
@@ -72,6 +74,7 @@ class NginxMaster:
         expected_workers: int | None = None,
         early_log_option: bool = False,
         unix_listeners: Sequence[Path] = (),
+        inheritance: Inheritance | None = None,
     ) -> Self:
         """Starts nginx and returns when it has written its pid file and has its workers.
 
@@ -81,23 +84,28 @@ class NginxMaster:
         ``expected_workers``: as many must be there; None: at least one.
         ``unix_listeners``: sockets the configuration listens on, stale ones of which are removed.
         Workers of a dead master are ended first.
+        ``inheritance``: sockets of the master that runs, whose successor this one is until `succeed`.
 
         Raises FindingsError (port-in-use, port-privileged, nginx-exited-at-once), EnvironmentFault
         when the program cannot be run, InternalFault when a master of this prefix is alive.
         Nothing is left running then, nor when cancelled.
         """
         known = MasterRecord.read(prefix)
-        if known is not None and known.is_alive():
+        if inheritance is None and known is not None and known.is_alive():
             raise InternalFault(f"nginx (pid {known.pid}) of {prefix} is alive: adopt it")
         await orphans.end_orphans(prefix)
         orphans.remove_stale_sockets(unix_listeners)
         marks = [LogMark.at_end(prefix / STDERR_LOG), LogMark.at_end(log_path)]
         early = ("-e", "stderr") if early_log_option else ()
         arguments = (str(binary), *early, "-p", str(prefix), "-c", str(conf))
-        child = launch.spawn(arguments, env, prefix / STDERR_LOG)
+        child = launch.spawn(arguments, env, prefix / STDERR_LOG, inheritance=inheritance)
         try:
             record = MasterRecord.of(
-                child.pid, arguments=arguments, configuration=str(conf), log_path=str(log_path)
+                child.pid,
+                arguments=arguments,
+                configuration=str(conf),
+                log_path=str(log_path),
+                generation=inheritance.generation if inheritance else 0,
             )
             if record is not None:
                 record.write(prefix)
@@ -178,7 +186,7 @@ class NginxMaster:
 
         ``expected_workers``: as many must be there; None: at least one.
         """
-        with self._changing():
+        with self.changing():
             return await until_reloaded(
                 self.pid,
                 request,
@@ -190,6 +198,47 @@ class NginxMaster:
     def reopen_logs(self) -> None:
         """Sends SIGUSR1: master and workers open their log files anew, after these were renamed."""
         self._send(signal.SIGUSR1)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """While workers come and go on purpose: then it is not ended for having none that serves."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    # -- one master after the other (nginx.handover)
+
+    async def stand_down(self) -> None:
+        """Takes no connections any more and finishes its requests; its sockets stay open, so those that
+        come meanwhile wait for another nginx, or for `stand_up`."""
+        self._send(signal.SIGSTOP)
+        await handover.until_stopped(self.pid)
+        await handover.until_draining(self.pid)
+
+    async def stand_up(self) -> bool:
+        """Serves again, with other workers; whether it does."""
+        self.resume()
+        if await self.serves():
+            return True
+        self._send(signal.SIGHUP)  # every worker may be busy with requests from before
+        return await self.serves()
+
+    def resume(self) -> None:
+        """Undoes the stop of a master that was stood down; it replaces the workers that have ended."""
+        self._send(signal.SIGCONT)
+
+    async def retire(self) -> MasterExit:
+        """Ends the master alone, at once; its workers go on with their requests, known by its record."""
+        self._send(signal.SIGKILL)
+        return await self._ended()
+
+    def succeed(self) -> None:
+        """This one is the master of its prefix from now on. Raises EnvironmentFault."""
+        self.record = self.record.without_generation()
+        self.record.write(self.prefix)
+        (self.prefix / SUCCESSOR_FILE).unlink(missing_ok=True)
 
     # -- endings
 
@@ -249,7 +298,7 @@ class NginxMaster:
 
     async def _end(self, steps: Iterable[tuple[signal.Signals, float]]) -> MasterExit:
         forced = False
-        with self._changing():
+        with self.changing():
             for number, patience in steps:
                 self._send(number)
                 with contextlib.suppress(TimeoutError):
@@ -276,12 +325,7 @@ class NginxMaster:
         self._refresh_record()
 
     def _refresh_record(self) -> None:
-        seen = MasterRecord.of(
-            self.pid,
-            arguments=self.record.arguments,
-            configuration=self.record.configuration,
-            log_path=self.record.log_path,
-        )
+        seen = self.record.seen_again()
         if seen is not None and seen != self.record:
             self.record = seen
             seen.write(self.prefix)

@@ -10,6 +10,10 @@
     trust/<name>/<version>/       ca.pem, crl.pem; `current` is read when nginx loads
     nginx/                        nginx's prefix: pid file, logs/, temp/
     run/                          sockets
+    authorizer/                   the socket on which nginx asks about callers
+    policy/<digest>/              empty; `policy/current` names the policy that answers are kept under
+    denied/<issuer>/<serial>      empty; certificates refused where nginx decides by itself
+    denied.json                   what `handclasp deny` was told
     switch.pending, switch.last   journal of the links' moves (switch.py)
 
 Modes: where nginx drops privileges, directories its workers pass through are 0750 with the workers'
@@ -25,6 +29,7 @@ from typing import TYPE_CHECKING, Self
 
 from handclasp.errors import EnvironmentFault, InternalFault
 from handclasp.nginx import claim, durable, switch
+from handclasp.nginx.enforcement import AUTHORIZER, DENIED, POLICY, Enforcement
 from handclasp.nginx.versions import CURRENT, Versions, checked_name, directories
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 LAYOUT_VERSION = b"1\n"
 _IDENTITY_FILES = frozenset({"cert.pem", "key.pem", "password"})
+_SWEPT = ("generation", "identities", "trust", "nginx", "run", POLICY, AUTHORIZER)
 _TRUST_FILES = frozenset({"ca.pem", "crl.pem"})
 
 
@@ -113,6 +119,22 @@ class StateDirectory:
         return self.path / "run"
 
     @property
+    def enforcement(self) -> Enforcement:
+        """What holds from one request to the next."""
+        return Enforcement(self.path, self._passage)
+
+    @property
+    def authorizer_socket(self) -> Path:
+        """Where nginx asks about callers, in a directory 0750 with the workers' group."""
+        return self.path / AUTHORIZER / "ask.sock"
+
+    @property
+    def socket_access(self) -> durable.Access:
+        """Permissions of that socket: the workers' group may ask."""
+        group = self._sockets.group
+        return durable.Access(0o600 if group is None else 0o660, group)
+
+    @property
     def current_configuration(self) -> Path:
         """What nginx gets as -c: through the link, so that a reload reads the newest generation."""
         return self.path / "generation" / CURRENT / "nginx.conf"
@@ -124,10 +146,6 @@ class StateDirectory:
     def identity_link(self, name: str) -> Path:
         """`identities/<name>/current`: the root of the per-handshake lookup."""
         return self._identity(name).link
-
-    def trust_link(self, name: str) -> Path:
-        """`trust/<name>/current`."""
-        return self._trust(name).link
 
     def current_generation(self) -> int | None:
         """The generation in use."""
@@ -276,15 +294,16 @@ class StateDirectory:
             )
         for name in ("generation", "trust"):
             durable.ensure_directory(self.path / name, self._private)
-        for name in ("identities", "nginx", "nginx/logs", "nginx/temp"):
+        for name in ("identities", "nginx", "nginx/logs", "nginx/temp", POLICY, DENIED):
             durable.ensure_directory(self.path / name, self._passage)
-        durable.ensure_directory(self.run, self._sockets)
+        for folder in (self.run, self.path / AUTHORIZER):
+            durable.ensure_directory(folder, self._sockets)
         durable.fsync_directory(self.path)
 
     def _sweep(self) -> None:
         for place in (
             self.path,
-            *(self.path / name for name in ("generation", "identities", "trust", "nginx", "run")),
+            *(self.path / name for name in _SWEPT),
         ):
             durable.sweep(place)
         for versions in self._all():

@@ -27,15 +27,21 @@ def leading_for(facts: Facts) -> tuple[Leading | None, tuple[Finding, ...]]:
         seen = f"{facts.binary} uses {library.name}, which loads no PKCS#11 provider or engine"
         return None, (found("pkcs11-not-with-this-nginx", seen, where=where),)
     major = library.number[0]
+    support = find_support(min(major, 3))
     leading = choose(
-        find_support(min(major, 3)),
+        support,
         store=facts.has(Feature.STORE_KEYS),
         engines=major <= 3,
     )
     if leading is None:
-        seen = (
-            f"the system has neither a PKCS#11 provider nor an engine for OpenSSL {library.running}"
-        )
+        if support.provider is not None:
+            seen = (
+                f"{support.provider} is too old to read a file with the URI of a key, "
+                f"nginx {facts.version_text} is too old to do without one, and the system has no "
+                f"PKCS#11 engine for OpenSSL {library.running}"
+            )
+        else:
+            seen = f"the system has neither a PKCS#11 provider nor an engine for OpenSSL {library.running}"
         fix = f"Install the package {ENGINE_PACKAGE}; where there is none, {PROVIDER_PACKAGE}."
         return None, (found("pkcs11-not-with-this-nginx", seen, where=where, fix=fix),)
     return leading, ()

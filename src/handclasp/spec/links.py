@@ -7,6 +7,7 @@ from pydantic import Field
 
 from handclasp.spec.policy import ACCOUNT_PATTERN, Limits, Pool, Section, Timeouts, Tls, Verify
 from handclasp.spec.types import (
+    METHOD_PATTERN,
     RULE_PATTERN,
     AcceptedHost,
     BackendUrl,
@@ -14,8 +15,11 @@ from handclasp.spec.types import (
     Listen,
     Network,
     Rule,
+    RulePath,
     ServerName,
     Shorthand,
+    Size,
+    SpecPath,
     TlsUrl,
 )
 from handclasp.spec.values import AllowKind, AllowRule
@@ -163,6 +167,42 @@ class EgressLink(Section):
     limits: Limits = Field(default_factory=Limits)
 
 
+def _rules(value: Any) -> Any:
+    return [AllowRule(AllowKind.ANY, "")] if value == "any" else _one_as_list(value)
+
+
+Allow = Annotated[
+    list[Rule],
+    Field(min_length=1),
+    Shorthand(
+        expand=_rules,
+        short={"anyOf": [{"const": "any"}, {"type": "string", "pattern": RULE_PATTERN}]},
+    ),
+]
+Method = Annotated[str, Field(pattern=METHOD_PATTERN, title="method")]
+"""An HTTP method; nginx takes capitals only."""
+
+
+class PathRule(Section):
+    """Who may enter below a path. The longest path that covers a request decides, then the method."""
+
+    path: RulePath
+    """Path prefix as the application sees it, decoded; /admin and /admin/ are the same rule."""
+    methods: Annotated[list[Method], Field(min_length=1)] | None = None
+    """Methods the rule is for, GET with HEAD; without, those that no other rule of the path names."""
+    allow: Allow | None = None
+    """Who may enter; without, whom the link's own `allow` lets in."""
+
+
+class Answers(Section):
+    """How long nginx believes what the agent said about a certificate."""
+
+    fresh: Duration = timedelta(minutes=5)
+    """The agent is asked again after this; denials and revocations do not wait for it."""
+    outage: Duration = timedelta(minutes=10)
+    """How long answers hold beyond that when the agent is gone. New certificates get 503 meanwhile."""
+
+
 class Clients(Section):
     """Which client certificates are accepted, and whose."""
 
@@ -172,19 +212,20 @@ class Clients(Section):
     """optional lets callers without certificate through, marked as such to the backend."""
     depth: int = Field(default=4, ge=1, le=32)
     """How many intermediates the chain may have (nginx's own default is 1)."""
-    allow: Annotated[
-        list[Rule],
-        Field(min_length=1),
-        Shorthand(
-            expand=lambda value: (
-                [AllowRule(AllowKind.ANY, "")] if value == "any" else _one_as_list(value)
-            ),
-            short={
-                "anyOf": [{"const": "any"}, {"type": "string", "pattern": RULE_PATTERN}],
-            },
-        ),
-    ]
+    allow: Allow
     """Which of them may enter: rules, any of which suffices, or `any`. No rule, no entry."""
+    rules: list[PathRule] = Field(default_factory=list)
+    """Rules by path and method. With any, a path or method that none covers is refused."""
+    intermediates: list[SpecPath] = Field(default_factory=list)
+    """Files with CAs between the trust and the callers: for `issuer:` rules and headers with the chain,
+    since nginx hands on the leaf alone. They are not trusted by themselves."""
+    certificate_size: Size = Field(default=10 * 1024, ge=2 * 1024, le=64 * 1024)
+    """Largest client certificate admitted where the agent decides, as percent-encoded PEM: about 1.5
+    times its DER."""
+    answers: Answers = Field(default_factory=Answers)
+    cut: bool = False
+    """End connections that are open when a certificate is denied: everybody's of this nginx. Without,
+    a WebSocket or stream of a denied caller lives on until it ends."""
 
 
 class Forward(Section):
@@ -192,6 +233,9 @@ class Forward(Section):
 
     dialect: Dialect
     """Which names and forms of header the backend understands."""
+    append: bool = False
+    """xfcc only: our element follows those that a trusted hop sent (Envoy's append-forward); see
+    `original_certificate`. Without, what was sent is replaced."""
     headers: dict[
         Literal["certificate", "verify", "subject", "issuer", "serial", "fingerprint", "not_after"],
         HeaderName,
@@ -209,7 +253,7 @@ class IngressOriginal(Section):
     to: HeaderName = "X-Original-Client-Cert"
     """Header it is passed on in."""
     trusted: list[Rule] = Field(min_length=1)
-    """Client identities of hops that are believed: cn: or dn: rules."""
+    """Client identities of hops that are believed: allow rules."""
 
 
 class BackendTls(Section):

@@ -21,7 +21,14 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from handclasp.spec.names import check_accepted_host, check_host_name, check_path, check_server_name
+from handclasp.spec.names import (
+    check_accepted_host,
+    check_host_name,
+    check_path,
+    check_server_name,
+    shown,
+)
+from handclasp.spec.paths import rule_path
 from handclasp.spec.pkcs11_uri import Pkcs11Uri, is_pkcs11, parse_pkcs11_uri
 from handclasp.spec.quantities import check_dns_server, parse_duration, parse_network, parse_size
 from handclasp.spec.values import AllowRule, ListenAddress, Url
@@ -237,3 +244,22 @@ Rule = Annotated[
         }
     ),
 ]
+
+METHOD_PATTERN = "^[A-Z]{1,32}$"
+_RULE_PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@/-]*")
+
+
+def _rule_path(text: str) -> str:
+    if not _RULE_PATH.fullmatch(text):
+        raise ValueError(
+            f"{shown(text)} cannot be a rule's path: it begins with / and is plain ASCII"
+        )
+    return rule_path(text)
+
+
+RulePath = Annotated[
+    str,
+    BeforeValidator(_text(_rule_path, form="a path such as /admin/")),
+    WithJsonSchema({**_STRING, "title": "path"}),
+]
+"""A rule's path in the form `paths.covers` takes: without the slash at its end, "" for /."""

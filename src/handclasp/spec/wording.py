@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.spec import links, policy
+from handclasp.spec import links, policy, types
 from handclasp.spec import model as spec_model
 from handclasp.spec.names import fit_name
 
@@ -37,6 +37,7 @@ _FORMS = {
         "a path prefix (it begins with / and is written without %, ? and spaces)",
         lambda text: f"/{text}",
     ),
+    types.METHOD_PATTERN: Form("an HTTP method in capitals", lambda text: text.strip().upper()),
     policy.ACCOUNT_PATTERN: Form("the name of an account or group", lambda text: text.lower()),
     policy.VARIABLE_PATTERN: Form("the name of an environment variable"),
     policy.OPENSSL_PATTERN: Form("one name of a cipher suite or group; a list has one item each"),

@@ -14,6 +14,7 @@ from handclasp.cli.ca.options import (
     open_signer,
     password_of,
     password_options,
+    pin_for,
     pin_options,
     root_password_option,
     root_pin_options,
@@ -107,12 +108,14 @@ def _renew(directory: Directory, given: dict[str, Any], now: datetime) -> None:
         "issuing": given["next_update"],
         "root": given["root_next_update"] or given["next_update"],
     }
-    # Files first: a password may be asked for, and nobody is to wait for the ledger meanwhile.
+    # Passwords and PINs first: they may be asked for, and nobody is to wait for the ledger meanwhile.
+    keys = {role: directory.authority(role).key for role in passwords}
+    pins = {role: pin_for(role, key, given) for role, key in keys.items() if is_pkcs11(key)}
     with contextlib.ExitStack() as files:
         early = {
             role: _signer(files, directory, role, given, passwords[role], now)
             for role in passwords
-            if not is_pkcs11(directory.authority(role).key)
+            if role not in pins
         }
     with directory.ledger.turn():
         for role, span in spans.items():
@@ -121,7 +124,7 @@ def _renew(directory: Directory, given: dict[str, Any], now: datetime) -> None:
                 signer = (
                     early[role]
                     if role in early
-                    else _signer(stack, directory, role, given, passwords[role], now)
+                    else _signer(stack, directory, role, given, pins[role], now)
                 )
                 if signer is None:
                     continue
@@ -143,16 +146,19 @@ def _signer(
     directory: Directory,
     role: str,
     given: dict[str, Any],
-    password: Secret[bytes] | None,
+    secret: Secret[bytes] | None,
     now: datetime,
 ) -> Signer | None:
-    """A CA with its key; None when the root's key is away and its last list serves on."""
+    """A CA with its key, which `secret` (password or PIN) opens; None when the root's key is away and its
+    last list serves on."""
     from handclasp.findings import FindingsError
 
     gone: HandclaspError | None = None
     if directory.has_key(role) or role != "root":
         try:
-            return stack.enter_context(open_signer(directory, role, given, password))
+            return stack.enter_context(
+                open_signer(directory, role, given, secret, pin=lambda _: secret)
+            )
         except (FindingsError, EnvironmentFault) as problem:
             if role != "root" or not _unplugged(directory, problem):
                 raise

@@ -80,7 +80,9 @@ def _permitted(kind: str) -> Parsed:
     help="Never for these: dns:NAME, ip:NETWORK, uri:HOST, email:HOST.",
 )
 @click.option("--constrain-root", is_flag=True, help="Put the constraints into the root as well.")
-@click.option("--root-lifetime", type=LIFETIME, default="10y", show_default=True)
+@click.option(
+    "--root-lifetime", type=LIFETIME, default="10y", show_default=True, help="Of the root."
+)
 @click.option(
     "--lifetime", type=LIFETIME, default="3y", show_default=True, help="Of the issuing CA."
 )
@@ -99,7 +101,8 @@ def init(name: str, directory: Path, kind: str, **given: Any) -> None:
     """Make a root and an issuing intermediate.
 
     Both keys are encrypted with a password, files are for their owner alone, and the directory is
-    written whole or not at all. Give root.pem to those who shall trust the CA.
+    written whole or not at all. Give root.pem to those who shall trust the CA. --permit-… and --exclude
+    limit the names it may issue for, and can be repeated.
     """
     from handclasp.agent.clock import SystemClock
     from handclasp.ca.creation import make_certificates
@@ -108,13 +111,14 @@ def init(name: str, directory: Path, kind: str, **given: Any) -> None:
     from handclasp.ca.newkeys import new_key
     from handclasp.certs.private_keys import spki
     from handclasp.certs.secret import Secret as Sealed
-    from handclasp.cli.ca.token import token_key
+    from handclasp.cli.ca.token import pin_of, token_key
 
     _check_given(directory, given)
     wishes = _wishes(name, given)
     uris = {ROOT: given["root_key"], ISSUING: given["issuer_key"]}
     passwords = _passwords(given, in_files=[role for role, uri in uris.items() if uri is None])
-    open_key = token_key(given["module"], given["pin_file"], given["pin_env"])
+    pins = given["pin_file"], given["pin_env"]
+    open_key = token_key(given["module"], lambda uri: pin_of(uri, *pins))
     keys = {role: Sealed(new_key(kind)) for role, uri in uris.items() if uri is None}
     # One after the other: a token takes one login of a process at a time.
     with _opened(keys.get(ISSUING), uris[ISSUING], open_key) as issuing_key:

@@ -16,6 +16,7 @@ from handclasp.cli.ca.options import (
     pin_options,
     without_common_name,
 )
+from handclasp.cli.options import folder_option
 from handclasp.cli.output import printable
 from handclasp.errors import UsageError
 
@@ -79,14 +80,7 @@ def _name(kind: str) -> Parsed:
 @click.option(
     "--key-type", "kind", type=click.Choice(_KINDS), help="Kind of the new key; default p256."
 )
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="Directory to write to; default: the current one.",
-)
+@folder_option
 @directory_option
 @password_options
 @pin_options
@@ -94,7 +88,8 @@ def issue(name: str | None, directory: Path, requests: tuple[Path, ...], **given
     """Issue a certificate, with a new key or for a signing request.
 
     Writes NAME.pem, the certificate with the issuing CA's below it, and for a new key NAME.key (mode
-    0600). Nothing that exists is written over. A name with a dot becomes a DNS name of the certificate;
+    0600). Nothing that exists is written over. --dns, --ip, --uri, --email and --csr can be repeated. A
+    name with a dot becomes a DNS name of the certificate;
     a bare word does where no other name is given. Of a request the key is taken, and with --csr-names
     its names; whatever else it asks for is dropped, and said.
     """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handclasp.certs.counting import counted
 from handclasp.cli.ca.options import directory_option
 from handclasp.cli.options import format_option
 
@@ -61,7 +62,9 @@ def list(directory: Path, expired: bool, revoked: bool, form: str) -> None:  # n
 def _state(row: dict[str, Any]) -> str:
     if row["state"] == "revoked":
         return f"revoked: {row['reason']}"
-    return f"{row['days_left']} days left" if row["state"] == "valid" else str(row["state"])
+    return (
+        f"{counted(row['days_left'], 'day')} left" if row["state"] == "valid" else str(row["state"])
+    )
 
 
 def _row(record: Record, state: Standing, now: datetime) -> dict[str, Any]:

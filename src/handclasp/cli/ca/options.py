@@ -84,17 +84,31 @@ def open_issuing(directory: Directory, given: Mapping[str, Any]) -> Iterator[Sig
         yield signer
 
 
+def pin_for(role: str, uri: str, given: Mapping[str, Any]) -> Secret[bytes] | None:
+    """The PIN of a CA's token, asked for on a terminal where it is not given."""
+    from handclasp.cli.ca.token import pin_of
+
+    if role == "root" and (given.get("root_pin_file") or given.get("root_pin_env")):
+        return pin_of(uri, given["root_pin_file"], given["root_pin_env"])
+    return pin_of(uri, given["pin_file"], given["pin_env"])
+
+
 @contextlib.contextmanager
 def open_signer(
-    directory: Directory, role: str, given: Mapping[str, Any], password: Secret[bytes] | None
+    directory: Directory,
+    role: str,
+    given: Mapping[str, Any],
+    password: Secret[bytes] | None,
+    *,
+    pin: Callable[[str], Secret[bytes] | None] | None = None,
 ) -> Iterator[Signer]:
-    """A CA with its key; a password that is needed and not given is asked for on a terminal."""
+    """A CA with its key; a password or PIN that is needed and not given is asked for on a terminal.
+
+    `pin` is for those who have asked before.
+    """
     from handclasp.cli.ca.token import token_key
 
-    pins = given["pin_file"], given["pin_env"]
-    if role == "root" and (given.get("root_pin_file") or given.get("root_pin_env")):
-        pins = given["root_pin_file"], given["root_pin_env"]
-    token = token_key(given["module"], *pins)
+    token = token_key(given["module"], pin or (lambda uri: pin_for(role, uri, given)))
     with contextlib.ExitStack() as opened:
         try:
             signer = opened.enter_context(

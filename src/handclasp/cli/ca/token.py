@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING
 from handclasp.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
     from handclasp.ca.directory import TokenKey
+    from handclasp.keys.secret import Secret
 
 
-def token_key(module: Path | None, pin_file: Path | None, pin_env: str | None) -> TokenKey:
-    """Opens keys by their pkcs11: URI. Nothing is loaded, and no PIN read, until one is wanted."""
+def pin_of(uri: str, pin_file: Path | None, pin_env: str | None) -> Secret[bytes] | None:
+    """The PIN of a pair of options, else asked for on a terminal, else None."""
+    from handclasp.cli.ca.options import password_of
+    from handclasp.cli.secrets import asked_secret
+
+    return password_of(pin_file, pin_env, what="pin") or asked_secret(f"PIN for {uri}")
+
+
+def token_key(module: Path | None, pin: Callable[[str], Secret[bytes] | None]) -> TokenKey:
+    """Opens keys by their pkcs11: URI. Nothing is loaded, and no PIN wanted, until then."""
 
     @contextlib.contextmanager
     def open_key(uri: str) -> Iterator[CertificateIssuerPrivateKeyTypes]:
-        from handclasp.cli.ca.options import password_of
-        from handclasp.cli.secrets import asked_secret
         from handclasp.spec.pkcs11_uri import parse_pkcs11_uri
 
         try:
@@ -37,8 +44,8 @@ def token_key(module: Path | None, pin_file: Path | None, pin_env: str | None) -
             parsed = parse_pkcs11_uri(uri)
         except ValueError as problem:
             raise UsageError(f"that is no PKCS#11 URI of a key: {problem}") from None
-        pin = password_of(pin_file, pin_env, what="pin") or asked_secret(f"PIN for {uri}")
-        with open_signing_key(parsed, module=find_module(module, parsed), pin=pin) as key:
+        known = pin(uri)
+        with open_signing_key(parsed, module=find_module(module, parsed), pin=known) as key:
             yield key
 
     return open_key

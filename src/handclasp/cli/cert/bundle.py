@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options
 from handclasp.cli.cert.outputs import (
     force_option,
     new_password,
     new_password_options,
     put,
-    readable,
+    read_all,
     refuse_altered,
-    warn_of_wide,
 )
-from handclasp.cli.secrets import secret_of
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import FindingsError, errors_in
 
@@ -74,8 +72,7 @@ def bundle(
 
     from handclasp.certs.serialize import encode
 
-    warn_of_wide(password_file, new_password_file)
-    values = readable(read_inputs(files, secret_of(password_file, password_env, what="password")))
+    values = read_all(files, password_file, password_env)
     made, key = _bundle(values, trust)
     _refuse_gap(made, incomplete=incomplete)
     links = list(made.links)
@@ -106,7 +103,7 @@ def _bundle(values: Sequence[object], trust: Sequence[Path]) -> tuple[Bundle, Fo
         click.echo("left out: a private key that is not that of any of the certificates", err=True)
     anchors: Sequence[x509.Certificate] = ()
     if trust:
-        loaded = load_trust("the trust given", certificates=trust)
+        loaded = load_trust("the trust given", certificates=trust, pipes=True)
         if errors_in(loaded.findings):
             raise FindingsError(errors_in(loaded.findings), exit_code=ExitCode.USAGE)
         anchors = loaded.anchors

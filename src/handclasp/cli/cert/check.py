@@ -37,6 +37,25 @@ class _Version(click.ParamType["Release"]):
         return int(match[1]), int(match[2])
 
 
+class _Name(click.ParamType[str]):
+    """A host, an address or a URI; not the address of a service, which no certificate names."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from handclasp.certs.names import as_address, is_uri
+
+        text = str(value)
+        if as_address(text) is None and not is_uri(text):
+            bare = re.sub(r"(:\d*)?(/.*)?$", "", text).strip("[]")
+            if not bare:
+                self.fail(f"{text!r} is no name", param, ctx)
+            if bare != text:
+                told = "names in certificates have no port, no path and no brackets"
+                self.fail(f"{text!r}: {told}; give {bare}", param, ctx)
+        return text
+
+
 @click.command(
     epilog="Example: handclasp cert check client.pem client.key --for client --trust ca.pem"
 )
@@ -50,6 +69,8 @@ class _Version(click.ParamType["Release"]):
 @click.option(
     "--name",
     "names",
+    type=_Name(),
+    metavar="NAME",
     multiple=True,
     help="A name the certificate must have: a host, an address or a URI. Can be repeated.",
 )
@@ -133,13 +154,14 @@ def _document(verdict: Verdict) -> dict[str, Any]:
 
 def _print_text(verdict: Verdict) -> None:
     from handclasp.certs import facts
+    from handclasp.certs.counting import counted
 
     if not verdict.understood:
         click.echo("Not understood: there is no certificate to judge.")
     for role, findings in verdict.by_role.items():
         errors = len(errors_in(findings))
         if errors:
-            click.echo(f"NOT usable as {role.value}: {_counted(errors, 'error')}")
+            click.echo(f"NOT usable as {role.value}: {counted(errors, 'error')}")
         elif verdict.leaf is not None:
             end = facts.date(verdict.ends)
             click.echo(f"OK as {role.value}: {facts.label(verdict.leaf)}, until {end}")
@@ -165,7 +187,3 @@ def _print_findings(verdict: Verdict) -> None:
         if own:
             click.echo(f"As {role.value}:")
             echo_findings(own, to_stdout=True, least=Severity.INFO)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

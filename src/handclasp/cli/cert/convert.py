@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options
 from handclasp.cli.cert.outputs import (
     force_option,
     new_password,
     new_password_options,
     put,
-    readable,
+    read_all,
     refuse_altered,
-    warn_of_wide,
 )
-from handclasp.cli.secrets import secret_of
 from handclasp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +36,10 @@ _FORMATS = ("pem", "der", "p12", "p7b", "pkcs8")
 @files_argument
 @click.option("--to", "target", required=True, type=click.Choice(_FORMATS), help="The new format.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where to; `-` is standard output."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to; default: standard output, for a private key only as `-`.",
 )
 @force_option
 @click.option("--certificates-only", is_flag=True, help="Leave out what is no certificate.")
@@ -73,8 +74,7 @@ def convert(
         raise UsageError("give --certificates-only or --key-only, not both")
     if target != "p12" and (name or legacy):
         raise UsageError("--name and --legacy are for --to p12")
-    warn_of_wide(password_file, new_password_file)
-    read = readable(read_inputs(files, secret_of(password_file, password_env, what="password")))
+    read = read_all(files, password_file, password_env)
     values = _ordered(_wanted(read, certificates_only, key_only))
     if not values:
         raise UsageError("nothing is left to write")
@@ -107,7 +107,7 @@ def _encoded(
             return b"".join(encode(value, Encoding.PEM, password=secret) for value in values)
         case "der":
             if len(values) > 1:
-                raise _refused(values, "A DER file holds one object", "`handclasp cert split`")
+                raise _refused(values, "a DER file holds one object", "`handclasp cert split`")
             return encode(values[0], Encoding.DER, password=secret)
         case "pkcs8":
             if len(values) > 1 or not keys:
@@ -191,10 +191,11 @@ def _refused(values: Sequence[Value], rule: str, way_out: str) -> UsageError:
     from cryptography import x509
 
     from handclasp.certs import facts
+    from handclasp.certs.counting import counted
     from handclasp.certs.describe import kind_name
 
     counts = Counter(kind_name(value) for value in values)
-    held = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
+    held = ", ".join(counted(count, kind) for kind, count in counts.items())
     names = [facts.label(value) for value in values if isinstance(value, x509.Certificate)]
     told = f" ({', '.join(names[:_TOLD])}{', …' if len(names) > _TOLD else ''})" if names else ""
     return UsageError(f"{rule}, and there are {held}{told}", hint=f"See {way_out}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handclasp.cli.cert.inputs import read_inputs
 from handclasp.cli.output import echo_findings
 from handclasp.cli.secrets import check_secret_file, secret_of, secret_options
 from handclasp.errors import ExitCode, UsageError
@@ -15,11 +16,10 @@ from handclasp.findings.model import FindingsError, errors_in
 from handclasp.keys.output import Output, write_new, write_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from handclasp.certs.contents import Value
     from handclasp.certs.secret import Secret
-    from handclasp.keys.assemble import ReadFile
 
 STANDARD_OUTPUT = Path("-")
 
@@ -48,6 +48,7 @@ def new_password(
     from handclasp.certs.private_keys import FoundKey
 
     password = secret_of(file, env, what="new-password")
+    echo_findings(check_secret_file(file))
     if password is not None:
         if no_password:
             raise UsageError("give a new password or --no-password, not both")
@@ -68,16 +69,11 @@ def new_password(
     return None
 
 
-def warn_of_wide(*files: Path | None) -> None:
-    """Says which of the password files others may read."""
-    echo_findings(finding for file in files for finding in check_secret_file(file))
-
-
 def refuse_altered(values: Sequence[Value]) -> None:
     """Refuses a key that would be written as one of another kind. Raises UsageError.
 
     The library reads an RSA-PSS key (RFC 4055) as a plain RSA one, and OpenSSL does not take that for
-    the key of a certificate that says RSA-PSS.
+    the key of a certificate that says RSA-PSS. One that was encrypted is known by such a certificate only.
     """
     from cryptography import x509
     from cryptography.x509.oid import PublicKeyAlgorithmOID
@@ -90,17 +86,26 @@ def refuse_altered(values: Sequence[Value]) -> None:
         if isinstance(value, x509.Certificate)
         and value.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
     }
-    keys = [value.key for value in values if isinstance(value, FoundKey) and value.key]
-    if any(spki(key.reveal().public_key()) in restricted for key in keys):
+    keys = [value for value in values if isinstance(value, FoundKey)]
+    if any(
+        one.pss or (one.key and spki(one.key.reveal().public_key()) in restricted) for one in keys
+    ):
         raise UsageError(
             "the private key is for RSA-PSS alone, which would be lost in writing it",
-            hint="Use `openssl pkcs12` or `openssl pkey` for this pair.",
+            hint="Use `openssl pkcs12` or `openssl pkey` for it.",
         )
 
 
-def readable(inputs: Iterable[ReadFile]) -> list[Value]:
-    """Everything that was read. Raises FindingsError when something could not be: it would be lost."""
-    read = list(inputs)
+def read_all(
+    files: Sequence[Path], password_file: Path | None, password_env: str | None
+) -> list[Value]:
+    """Everything in the files; says when others may read the password's.
+
+    Raises FindingsError when something could not be read: it would be lost.
+    """
+    password = secret_of(password_file, password_env, what="password")
+    echo_findings(check_secret_file(password_file))
+    read = list(read_inputs(files, password))
     findings = [finding for one in read for finding in one.findings]
     if errors_in(findings):
         raise FindingsError(errors_in(findings), exit_code=ExitCode.USAGE)

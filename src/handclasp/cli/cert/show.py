@@ -52,7 +52,7 @@ def show(
     paths = files_below(files) if recursive else list(files)
     if not paths:
         raise UsageError("there is no file below what was named")
-    inputs = list(_with_progress(read_inputs(paths, password), len(paths)))
+    inputs = list(_with_progress(read_inputs(paths, password, below=True), len(paths)))
     report = _Report(inputs)
     if form == "json":
         echo_json(report.as_json())

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.cert.inputs import files_argument, password_options, read_inputs
+from handclasp.cli.cert.inputs import files_argument, password_options
 from handclasp.cli.cert.outputs import (
     force_option,
     new_password,
     new_password_options,
-    readable,
+    read_all,
     refuse_altered,
-    warn_of_wide,
 )
-from handclasp.cli.secrets import secret_of
+from handclasp.cli.options import folder_option
 from handclasp.errors import UsageError
 from handclasp.keys.output import Output, cannot_write, write_new, write_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from handclasp.certs.contents import Value
     from handclasp.certs.secret import Secret
@@ -35,14 +34,7 @@ _LONGEST = 80  # of a name's stem; file systems take 255 bytes
     epilog="Example: handclasp cert split chain.p12 --password-file pw --no-password -o parts"
 )
 @files_argument
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="Directory to write to; default: the current one.",
-)
+@folder_option
 @force_option
 @password_options
 @new_password_options
@@ -61,8 +53,7 @@ def split(
     A key is named after its certificate and written with mode 0600. All files are written or none, and
     none that exists is replaced without --force.
     """
-    warn_of_wide(password_file, new_password_file)
-    read = readable(read_inputs(files, secret_of(password_file, password_env, what="password")))
+    read = read_all(files, password_file, password_env)
     values = _each_once(read)
     if not values:
         raise UsageError("there is nothing to write")

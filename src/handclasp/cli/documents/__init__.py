@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from handclasp.cli.documents.ca import CaListDocument
 from handclasp.cli.documents.cert import CertCheckDocument, ShowDocument
+from handclasp.cli.documents.deny import DenyDocument
 from handclasp.cli.documents.hsm import TokenCheckDocument, TokensDocument
 from handclasp.cli.documents.identity import IdentityShowDocument
 from handclasp.cli.documents.reports import CheckDocument, EntryDocument, StatusDocument
@@ -22,6 +23,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "check": CheckDocument,
     "explain": EntryDocument,
     "status": StatusDocument,
+    "deny": DenyDocument,
     "cert show": ShowDocument,
     "cert check": CertCheckDocument,
     "hsm list": TokensDocument,

@@ -31,6 +31,8 @@ class TokenDocument(Document):
     keys: list[TokenKeyDocument] = Field(default_factory=list)
     """Private keys; they show with the PIN only."""
     public_keys: int = 0
+    logged_in: bool = False
+    """The PIN was given to this one."""
 
 
 class TokensDocument(Document):
@@ -38,6 +40,7 @@ class TokensDocument(Document):
 
     module: str
     logged_in: bool
+    """Into one of them: a PIN is tried on one token only."""
     tokens: list[TokenDocument]
     findings: list[FindingDocument]
 

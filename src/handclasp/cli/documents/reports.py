@@ -119,6 +119,7 @@ class StatusDocument(Document):
 
     name: str
     ready: bool
+    """nginx serves what is in effect, and no key is in a token that is away. /readyz says the same."""
     agent: AgentDocument
     nginx: NginxDocument
     generation: int

@@ -148,6 +148,7 @@ def _nginx(
     from handclasp.errors import EnvironmentFault
     from handclasp.hsm.openssl_conf import key_directive
     from handclasp.nginx.locate import locate, read_facts
+    from handclasp.nginx.render.text import directive
     from handclasp.nginx.token_keys import leading_for
 
     try:
@@ -159,7 +160,7 @@ def _nginx(
         return None, ()
     leading, findings = leading_for(facts)
     if leading is not None:
-        directive = key_directive(
+        key = key_directive(
             leading.way,
             uri,
             key_file=Path("key.pem"),
@@ -167,6 +168,6 @@ def _nginx(
         )
         steps["nginx"] = (
             f"{facts.binary} {facts.version_text} goes by the {leading.way.value} {leading.library}: "
-            f"ssl_certificate_key {directive}"
+            f"{directive('ssl_certificate_key', key).removesuffix(';')}"
         )
     return leading, findings

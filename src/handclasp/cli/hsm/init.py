@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import click
 
 from handclasp.cli.hsm.options import module_for, module_option
 from handclasp.cli.secrets import secret_of, secret_options
-from handclasp.errors import UsageError
+from handclasp.errors import EnvironmentFault, UsageError
 
 
 @click.command(epilog="Example: handclasp hsm init --directory softhsm --label dev")
@@ -22,7 +23,7 @@ from handclasp.errors import UsageError
     help="Where the token is kept, with its configuration and PINs.",
 )
 @click.option("--label", default="handclasp", show_default=True, help="Label of the token.")
-@secret_options("pin", "PIN; default: a random one, in DIRECTORY/pin")
+@secret_options("pin", "PIN; default: a random one, in DIRECTORY/pin (a further token: pin-LABEL)")
 @secret_options("so-pin", "security officer's PIN; default: a random one, in DIRECTORY/so-pin")
 @module_option
 def init(
@@ -36,9 +37,18 @@ def init(
 ) -> None:
     """Make a SoftHSM token for trying: keys in files, but used like those of a real one.
 
+    A directory may hold several; one whose label is there already is refused.
+
     A real token is initialised with its vendor's tool; `handclasp hsm list --module PATH` shows it then.
     """
-    from handclasp.hsm.softhsm import initialise, prepare_directory
+    from handclasp.hsm.softhsm import (
+        CONFIGURATION,
+        check_new,
+        has_token,
+        initialise,
+        prepare_directory,
+    )
+    from handclasp.keys.output import remove
 
     library = module_for(module)
     if "softhsm" not in library.name:
@@ -47,19 +57,29 @@ def init(
             hint="Initialise a real token with its vendor's tool, then look: handclasp hsm list --module "
             f"{library}",
         )
-    made, pin, so_pin = prepare_directory(
-        directory,
-        pin=secret_of(pin_file, pin_env, what="pin"),
-        so_pin=secret_of(so_pin_file, so_pin_env, what="so-pin"),
-    )
-    configuration = made.configuration.absolute()
+    given_pin = secret_of(pin_file, pin_env, what="pin")
+    given_so_pin = secret_of(so_pin_file, so_pin_env, what="so-pin")
+    configuration = directory.absolute() / CONFIGURATION
+    check_new(label, {"PIN": given_pin, "SO PIN": given_so_pin})
     os.environ["SOFTHSM2_CONF"] = str(configuration)
-    initialise(library, label, pin, so_pin)
-    pin_place = (pin_file or made.pin_file).absolute() if pin_env is None else f"${pin_env}"
-    click.echo(f"token '{label}' in {directory}", err=True)
-    click.echo(f"export SOFTHSM2_CONF={configuration}")
-    click.echo(f"export PKCS11_MODULE_PATH={library}")
-    uri = f"pkcs11:token={quote(label, safe='')}"
-    click.echo(
-        f"next: handclasp hsm keygen --key '{uri};object=NAME' --pin-file {pin_place}", err=True
+    if configuration.exists() and has_token(library, label):
+        raise UsageError(
+            f"{directory} has a token '{label}' already, and a token is never initialised anew",
+            hint="Give another --label for a second token, or another --directory.",
+        )
+    made, written, pin, so_pin = prepare_directory(
+        directory, label, pin=given_pin, so_pin=given_so_pin
     )
+    try:
+        initialise(library, label, pin, so_pin)
+    except EnvironmentFault:
+        if not has_token(library, label):
+            remove(written)
+        raise
+    pin_place = (pin_file or made.pin_file).absolute()
+    click.echo(f"token '{label}' in {directory}", err=True)
+    click.echo(f"export SOFTHSM2_CONF={shlex.quote(str(configuration))}")
+    click.echo(f"export PKCS11_MODULE_PATH={shlex.quote(str(library))}")
+    uri = f"pkcs11:token={quote(label, safe='')}"
+    how = f"--pin-file {shlex.quote(str(pin_place))}" if pin_env is None else f"--pin-env {pin_env}"
+    click.echo(f"next: handclasp hsm keygen --key '{uri};object=NAME' {how}", err=True)

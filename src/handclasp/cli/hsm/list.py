@@ -9,48 +9,61 @@ import click
 from handclasp.cli.hsm.options import module_for, module_option, pin_of, pin_options
 from handclasp.cli.options import format_option
 from handclasp.cli.output import echo_findings, echo_json, table
-from handclasp.errors import ExitCode
+from handclasp.errors import ExitCode, UsageError
 from handclasp.findings.model import Severity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command(epilog="Example: handclasp hsm list --pin-file softhsm/pin")
+@click.command(epilog="Example: handclasp hsm list --token dev --pin-file softhsm/pin")
+@click.option(
+    "--token", "label", metavar="LABEL", help="The token the PIN is for, where there are several."
+)
 @pin_options
 @module_option
 @format_option
 def list(  # noqa: A001  the command's name
-    pin_file: Path | None, pin_env: str | None, module: Path | None, form: str
+    label: str | None, pin_file: Path | None, pin_env: str | None, module: Path | None, form: str
 ) -> int:
-    """List tokens and, with the PIN, the private keys in them. The PIN is tried on every token shown."""
+    """List tokens and, with the PIN, the private keys of one of them.
+
+    The PIN is tried on the token that --token names, or on the only one there is; on no other.
+    """
     from handclasp.hsm.isolated import ask
 
     library = module_for(module)
     pin, findings = pin_of(pin_file, pin_env, prompt=None)
-    answer = ask("list", module=library, pin=pin)
+    if label is not None and pin is None:
+        raise UsageError("--token says which token a PIN is for", hint="Give --pin-file FILE too.")
+    answer = ask("list", module=library, pin=pin, label=label)
     tokens = [result["token"] for result in answer.results if "token" in result]
     findings = (*findings, *answer.findings)
     code = ExitCode.OK if answer.ok else ExitCode.FINDINGS
+    if pin is not None and label is None and len(tokens) > 1:
+        click.echo(
+            f"the PIN was not tried, for there are {len(tokens)} tokens: name one with --token LABEL",
+            err=True,
+        )
     if form == "json":
         echo_json(
             {
                 "module": str(library),
-                "logged_in": pin is not None,
+                "logged_in": any(token.get("logged_in") for token in tokens),
                 "tokens": tokens,
                 "findings": [finding.as_json() for finding in findings],
             }
         )
         return int(code)
     for token in tokens:
-        _print(token, logged_in=pin is not None)
-    if not tokens:
+        _print(token)
+    if not tokens and answer.ok:
         click.echo(f"{library} shows no token")
     echo_findings(findings, to_stdout=True, least=Severity.INFO)
     return int(code)
 
 
-def _print(token: dict[str, Any], *, logged_in: bool) -> None:
+def _print(token: dict[str, Any]) -> None:
     locked = ", PIN LOCKED" if token["pin_locked"] else ""
     low = ", a wrong PIN was tried" if token["pin_tries_low"] and not locked else ""
     click.echo(
@@ -70,9 +83,9 @@ def _print(token: dict[str, Any], *, logged_in: bool) -> None:
         ]
         text = table([("LABEL", "ID", "TYPE", ""), *rows])
         click.echo("".join(f"  {line}\n" for line in text.splitlines()), nl=False)
-    elif logged_in:
-        click.echo("  no private keys" if "keys" in token else "  keys are not seen: no login")
+    elif token.get("logged_in"):
+        click.echo("  no private keys")
+    elif "keys" in token:
+        click.echo(f"  {token['public_keys']} public keys; private ones show with --pin-file only")
     else:
-        click.echo(
-            f"  {token.get('public_keys', 0)} public keys; private ones show with --pin-file only"
-        )
+        click.echo("  keys are not seen: no login")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from handclasp.errors import InternalFault
 from handclasp.findings.catalogue import (
     authorities,
+    callers,
     certificates_and_keys,
+    client_rules,
     client_verification,
     identity_to_backend,
     operations,
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 
 AREAS: tuple[tuple[Entry, ...], ...] = (
     client_verification.ENTRIES,
+    client_rules.ENTRIES,
     certificates_and_keys.ENTRIES,
     authorities.ENTRIES,
     tokens.ENTRIES,
     protocols.ENTRIES,
     identity_to_backend.ENTRIES,
+    callers.ENTRIES,
     upstream.ENTRIES,
     operations.ENTRIES,
     spec_and_machine.ENTRIES,

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from handclasp.certs.dn import escape_value, parse
 from handclasp.nginx.render.text import block, entry, identifier
+from handclasp.spec.access import Reason
+from handclasp.spec.paths import AMBIGUOUS
 from handclasp.spec.values import AllowKind, AllowRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from handclasp.nginx.parts import RuleSet
 
 # The rest of one attribute value: no bare separator, or an escaped pair. Possessive (`*+`), since there
 # is one way only to read a value: PCRE then neither tries others nor recurses for each character.
@@ -42,13 +46,66 @@ def rule_pattern(rule: AllowRule) -> str:
             raise ValueError(f"{rule} needs the authorizer")
 
 
-def allow_map(link: str, rules: Iterable[AllowRule], *, optional: bool) -> list[str]:
-    """`$hc_allow_LINK`: 1 for a caller who may enter, else 0."""
+def allow_map(link: str, rules: Iterable[RuleSet]) -> list[str]:
+    """`$hc_allow_LINK`: 1 for a caller whom the rules that cover the request let in, else 0."""
     body = ["default 0;"]
-    body += [entry(f"~{rule_pattern(rule)}", 1) for rule in rules]
-    if optional:
-        body.append(entry("NONE:", 1))
-    return block("map", SUBJECT_SOURCE, allow_variable(link), body=body)
+    for rule_set in rules:
+        patterns = [rule_pattern(rule) for rule in rule_set.rule.allow]
+        if rule_set.rule.anonymous:
+            patterns.append(r"\ANONE:")
+        body += [entry(f"~{_under(rule_set.id, pattern)}", 1) for pattern in patterns]
+    source = f"{rule_variable(link)}:{SUBJECT_SOURCE}"
+    return block("map", source, allow_variable(link), body=body)
+
+
+def _under(rule: str, pattern: str) -> str:
+    return rf"\A{rule}:" + pattern.removeprefix(r"\A")
+
+
+def rule_map(link: str, rules: Sequence[RuleSet]) -> list[str]:
+    """`$hc_rule_LINK`: the id of the rules that cover a request, else the reason why none does.
+
+    The path is nginx's own, decoded, and looked at only once the raw one was found plain: then both read
+    the same. The map is first asked for in the main request, and so holds its path, not a subrequest's.
+    """
+    variable = rule_variable(link)
+    if len(rules) == 1 and rules[0].rule.path == "" and rules[0].rule.methods is None:
+        return block("map", "", variable, body=[entry("default", rules[0].id)])
+    paths = list(dict.fromkeys(one.rule.path for one in rules))
+    place = f"$hc_path_{identifier(link)}"
+    body = ['default "";', *(entry(f"~{pattern}", "ambiguous") for pattern in AMBIGUOUS)]
+    raw = f"$hc_raw_{identifier(link)}"
+    lines = block("map", "$request_uri", raw, body=body)
+    within = [entry(rf"~\A:{re.escape(path)}(?:/|\z)", at) for at, path in enumerate(paths)]
+    lines += block(
+        "map", f"{raw}:$uri", place, body=["default none;", entry("~\\Aa", "raw"), *within]
+    )
+    body = [entry("default", Reason.PATH_NOT_COVERED), entry("~\\Araw:", Reason.PATH_AMBIGUOUS)]
+    for at, path in enumerate(paths):
+        here = [one for one in rules if one.rule.path == path]
+        for one in here:
+            methods = "|".join(one.rule.methods) if one.rule.methods else "[^:]*"
+            body.append(entry(rf"~\A{at}:(?:{methods})\z", one.id))
+        if all(one.rule.methods for one in here):
+            body.append(entry(rf"~\A{at}:", Reason.METHOD_NOT_COVERED))
+    return [*lines, *block("map", f"{place}:$request_method", variable, body=body)]
+
+
+def rule_variable(link: str) -> str:
+    """The variable with the id of the rules that cover a request."""
+    return f"$hc_rule_{identifier(link)}"
+
+
+def uncovered_map(link: str) -> list[str]:
+    """`$hc_uncovered_LINK`: why no rule covers the request; empty when one does."""
+    reasons = (Reason.PATH_NOT_COVERED, Reason.METHOD_NOT_COVERED)
+    body = ['default "";', *(entry(reason, reason) for reason in reasons)]
+    return block("map", rule_variable(link), uncovered_variable(link), body=body)
+
+
+def uncovered_variable(link: str) -> str:
+    """The variable with the reason why no rule covers a request."""
+    return f"$hc_uncovered_{identifier(link)}"
 
 
 def allow_variable(link: str) -> str:
@@ -56,13 +113,18 @@ def allow_variable(link: str) -> str:
     return f"$hc_allow_{identifier(link)}"
 
 
-def hop_map(link: str, rules: Iterable[AllowRule], header: str) -> list[str]:
+def trusted_hop_map(link: str, rules: Iterable[AllowRule]) -> list[str]:
+    """`$hc_trusted_LINK`: 1 for a caller that is a trusted earlier hop."""
+    body = ['default "";', *(entry(f"~{rule_pattern(rule)}", 1) for rule in rules)]
+    return block("map", SUBJECT_SOURCE, trusted_hop_variable(link), body=body)
+
+
+def hop_map(link: str, header: str) -> list[str]:
     """`$hc_hop_LINK`: the inbound certificate when a trusted hop sent it, else empty."""
-    body = ['default "";']
-    body += [entry(f"~{rule_pattern(rule)}", original_variable(link)) for rule in rules]
+    body = ['default "";', entry("1", original_variable(link))]
     return [
         *original_map(link, header),
-        *block("map", SUBJECT_SOURCE, hop_variable(link), body=body),
+        *block("map", trusted_hop_variable(link), hop_variable(link), body=body),
     ]
 
 
@@ -85,3 +147,8 @@ def original_variable(link: str) -> str:
 def hop_variable(link: str) -> str:
     """The variable that carries an earlier hop's certificate."""
     return f"$hc_hop_{identifier(link)}"
+
+
+def trusted_hop_variable(link: str) -> str:
+    """The variable that says whether the caller is a trusted earlier hop."""
+    return f"$hc_trusted_{identifier(link)}"

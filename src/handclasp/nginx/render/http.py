@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
+from handclasp.nginx.render.authorizer import authorizer_fragment
 from handclasp.nginx.render.context import identity_variable
 from handclasp.nginx.render.refusals import refusal_maps
 from handclasp.nginx.render.text import block, entry
@@ -34,6 +35,7 @@ def http_fragment(context: Context) -> list[str]:
         )
     for upstream in plan.upstreams:
         lines += upstream_block(upstream, context)
+    lines += authorizer_fragment(plan, context)
     lines += [context.include("listeners.conf"), context.include("redirects.conf")]
     lines += [context.include(link_file(link)) for link in link_names(plan)]
     return lines

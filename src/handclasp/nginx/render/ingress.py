@@ -6,7 +6,26 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
 from handclasp.nginx.layout import REJECT_IDENTITY
-from handclasp.nginx.render.allow import allow_map, allow_variable, hop_map, hop_variable
+from handclasp.nginx.render.allow import (
+    allow_map,
+    allow_variable,
+    hop_map,
+    hop_variable,
+    rule_map,
+    rule_variable,
+    trusted_hop_map,
+    uncovered_map,
+    uncovered_variable,
+)
+from handclasp.nginx.render.authorizer import (
+    authorize_directives,
+    authorize_location,
+    authorizer_maps,
+    composed_headers,
+    reason_variable,
+    too_large_variable,
+)
+from handclasp.nginx.render.denied import denied_directives, issuer_map
 from handclasp.nginx.render.headers import location_headers
 from handclasp.nginx.render.refusals import linkless_refusals, refusal_directives
 from handclasp.nginx.render.servers import (
@@ -17,6 +36,7 @@ from handclasp.nginx.render.servers import (
 )
 from handclasp.nginx.render.text import block, directive, duration, size
 from handclasp.nginx.render.upstreams import once_guard, once_page, pass_directives
+from handclasp.spec.access import Reason
 
 if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer, TlsListener
@@ -100,10 +120,21 @@ def _tls_settings(settings: TlsSettings, context: Context) -> list[str]:
 
 def ingress_fragment(server: IngressServer, context: Context) -> list[str]:
     """links/NAME.conf of an ingress link."""
-    lines = [log_format(server.link, tls=True), *limit_zones(server.link, server.limits)]
-    lines += allow_map(server.link, server.allow, optional=server.verify == "optional")
+    reason = reason_variable(server.link)
+    lines = [
+        log_format(server.link, tls=True, reason=reason),
+        *limit_zones(server.link, server.limits),
+        *rule_map(server.link, server.rules),
+        *uncovered_map(server.link),
+        *issuer_map(server),
+        *authorizer_maps(server),
+    ]
+    if server.authorizer is None:
+        lines += allow_map(server.link, server.rules)
     if server.original:
-        lines += hop_map(server.link, server.original.rules, server.original.read)
+        if server.authorizer is None or not server.authorizer.hops:
+            lines += trusted_hop_map(server.link, server.original.rules)
+        lines += hop_map(server.link, server.original.read)
     lines += block("server", body=_server_body(server, context))
     if server.health:
         lines += _health_server(server.health)
@@ -137,7 +168,10 @@ def _server_body(server: IngressServer, context: Context) -> list[str]:
         directive("error_log", context.layout.error_log, "info"),
         access_log(server.link, context),
     ]
+    # Requests that are refused before a location is found have no reason of ours.
+    body.append(directive("uninitialized_variable_warn", "off"))
     body += refusal_directives(server, context)
+    body += authorize_location(server, context)
     return body + _location(server, context)
 
 
@@ -181,6 +215,7 @@ def _location(server: IngressServer, context: Context) -> list[str]:
     upstream = context.upstreams[server.backend]
     kind = "grpc" if upstream.grpc else "proxy"
     identity = [(header.name, header.variable) for header in server.headers]
+    identity += composed_headers(server)
     if server.original:
         identity.append((server.original.write, hop_variable(server.link)))
     body: list[str] = []
@@ -189,13 +224,13 @@ def _location(server: IngressServer, context: Context) -> list[str]:
         # nginx itself answers 421 to any other Host where clients are verified
         # (ngx_http_set_virtual_server). Here a caller without SNI got as far as this.
         body += block("if", "(", "$hc_misdirected", ")", body=["return 421;"])
-    # `return` is safe inside `if`; in the location, so that the pages of refusals are not refused too.
-    body += block("if", "(", allow_variable(server.link), "=", "0", ")", body=["return 403;"])
+    body += _refusals(server, context)
 
     tries = 2 if len(upstream.servers) > 1 else 1
 
     def passing(*, buffering: bool, tries: int = tries) -> list[str]:
         return [
+            *authorize_directives(server),
             *pass_directives(
                 upstream, context, timeouts=server.timeouts, tries=tries, buffering=buffering
             ),
@@ -211,6 +246,9 @@ def _location(server: IngressServer, context: Context) -> list[str]:
 
     if kind == "grpc":
         return block("location", "/", body=[*body, *passing(buffering=server.buffering)])
+    if server.authorizer:
+        # The way to a twin is an error page, and what the twin refuses has another one.
+        body.append(directive("recursive_error_pages", "on"))
     body += once_guard()
     once = [
         once_page("@hc_once"),
@@ -228,6 +266,29 @@ def _location(server: IngressServer, context: Context) -> list[str]:
         *block("location", "@hc_events", body=passing(buffering=False)),
         *once,
     ]
+
+
+def _refusals(server: IngressServer, context: Context) -> list[str]:
+    """Who is turned away before anything is passed on, or anybody asked, and why.
+
+    `return` is safe inside `if`; in the location, so that the pages of refusals are not refused too.
+    """
+    link, uncovered = server.link, uncovered_variable(server.link)
+
+    def refuse(*condition: str, reason: str, status: int = 403) -> list[str]:
+        body = [directive("set", reason_variable(link), reason), f"return {status};"]
+        return block("if", "(", *condition, ")", body=body)
+
+    lines: list[str] = []
+    if len(server.rules) > 1 or server.rules[0].rule.path or server.rules[0].rule.methods:
+        ambiguous = Reason.PATH_AMBIGUOUS
+        lines += refuse(rule_variable(link), "=", ambiguous, reason=ambiguous, status=400)
+        lines += refuse(uncovered, reason=uncovered)
+    if server.authorizer:
+        lines += refuse(too_large_variable(link), reason=Reason.CERTIFICATE_TOO_LARGE)
+        return lines
+    lines += denied_directives(server, context, refuse)
+    return [*lines, *refuse(allow_variable(link), "=", "0", reason=Reason.NO_RULE_HOLDS)]
 
 
 def _health_server(address: ListenAddress) -> list[str]:

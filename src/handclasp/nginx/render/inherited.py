@@ -25,6 +25,8 @@ _CORE = (
     ("chunked_transfer_encoding", "on"),
     ("limit_rate", 0),
     ("recursive_error_pages", "off"),
+    # With `any`, an `allow` for an address would let callers in whom the agent refuses.
+    ("satisfy", "all"),
 )
 # Module → its directives. Only modules that are part of the program: one that is loaded may be absent.
 _BY_MODULE: dict[str, tuple[tuple[str, object], ...]] = {

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from handclasp.nginx.render.authorizer import reason_variable
 from handclasp.nginx.render.grpc import GrpcStatus, grpc_answer, grpc_failures
 from handclasp.nginx.render.servers import INTERNAL, refusal_log
 from handclasp.nginx.render.text import block, directive, entry
@@ -67,6 +68,15 @@ REFUSALS = (
         GrpcStatus.UNAUTHENTICATED,
     ),
 )
+_UNDECIDED = _Refusal(
+    500,
+    503,
+    "authorizer-unavailable",
+    "This service cannot check callers at the moment.",
+    GrpcStatus.UNAVAILABLE,
+)
+"""auth_request answers 500 when the agent did not answer. A backend's own 500 never comes here."""
+_RETRY_SECONDS = 5
 _WITHOUT_LINK = (421, 497)  # what can befall a request before a link is known
 
 
@@ -98,6 +108,8 @@ def refusal_directives(server: IngressServer, context: Context) -> list[str]:
     lines: list[str] = []
     for refusal in REFUSALS:
         lines += _pages(refusal, log)
+    if server.authorizer:
+        lines += _undecided_pages(server)
     if server.grpc:
         lines += grpc_failures("backend", log=log)
     return lines
@@ -114,7 +126,28 @@ def linkless_refusals() -> list[str]:
 
 
 def _pages(refusal: _Refusal, log: str | None) -> list[str]:
-    lines = [directive("error_page", refusal.code, "=", f"{INTERNAL}/{refusal.code}/$hc_answer")]
+    return [
+        *_error_page(refusal, "$hc_answer"),
+        *_written_pages(refusal),
+        *grpc_answer(refusal.grpc, refusal.sentence, status=refusal.code, log=log),
+    ]
+
+
+def _undecided_pages(server: IngressServer) -> list[str]:
+    """The page of a link with a grpc backend is among `grpc_failures`."""
+    if server.grpc:
+        return []
+    reason = directive("set", reason_variable(server.link), _UNDECIDED.slug)
+    retry = directive("add_header", "Retry-After", _RETRY_SECONDS, "always")
+    return [*_error_page(_UNDECIDED, "$hc_answer_http"), *_written_pages(_UNDECIDED, reason, retry)]
+
+
+def _error_page(refusal: _Refusal, form: str) -> list[str]:
+    return [directive("error_page", refusal.code, "=", f"{INTERNAL}/{refusal.code}/{form}")]
+
+
+def _written_pages(refusal: _Refusal, *more: str) -> list[str]:
+    lines: list[str] = []
     for form, kind in (("text", "text/plain"), ("json", "application/json")):
         lines += block(
             "location",
@@ -122,12 +155,13 @@ def _pages(refusal: _Refusal, log: str | None) -> list[str]:
             f"{INTERNAL}/{refusal.code}/{form}",
             body=[
                 "internal;",
+                *more,
                 directive("default_type", kind),
                 directive("add_header", "X-Request-ID", "$request_id", "always"),
                 directive("return", refusal.status, _body(refusal, form)),
             ],
         )
-    return [*lines, *grpc_answer(refusal.grpc, refusal.sentence, status=refusal.code, log=log)]
+    return lines
 
 
 def _body(refusal: _Refusal, form: str) -> str:

@@ -40,10 +40,12 @@ INTERNAL = "/.handclasp"
 """Prefix of our own internal locations; requests from outside get 404 there."""
 
 
-def log_format(link: str, *, tls: bool) -> str:
+def log_format(link: str, *, tls: bool, reason: str | None = None) -> str:
     """The access log of a link: one JSON object a line. A refused certificate shows as status 400, so
-    the verification result stands beside it."""
+    the verification result stands beside it; `reason` is the variable that says why a caller was refused."""
     fields = {"link": link, **_LOG_FIELDS, **(_TLS_LOG_FIELDS if tls else {})}
+    if reason:
+        fields["reason"] = reason
     return directive("log_format", _format_name(link), "escape=json", json.dumps(fields))
 
 

@@ -151,7 +151,7 @@ def _nginx(loaded: LoadedSpec) -> Findings:
                 where=loaded.where("nginx", "mode"),
                 fix="Add for instance `reload: [systemctl, reload, nginx]`.",
             )
-        idle, reason = ("user", "workers", "connections"), "your own nginx.conf decides that"
+        idle, reason = ("workers", "connections"), "your own nginx.conf decides that"
     else:
         idle, reason = ("prefix", "config", "reload"), "it is for `mode: existing`"
     for key in idle:

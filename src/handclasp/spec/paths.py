@@ -28,6 +28,26 @@ _HAZARDS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+AMBIGUOUS = tuple(
+    rf"\A[^?]*?(?:{expression})"
+    for expression in (
+        r"\A(?!/)",
+        r"[^\x21-\x7e]",
+        r"#",
+        r"%(?![0-9A-Fa-f]{2})",
+        r"//",
+        r"\\|%5[Cc]",
+        r"%2[Ff]",
+        r"%[01][0-9A-Fa-f]|%7[Ff]",
+        r";|%3[Bb]",
+        r"%[Cc][01]",
+        r"%25(?:2[EeFf5]|5[Cc]|3[Bb]|00)",
+        r"/(?:\.|%2[Ee]){1,2}(?:[/?]|\z)",
+    )
+)
+"""The same as regular expressions of PCRE over the raw target, its query included: what nginx refuses."""
+
+
 def path_problem(target: str) -> str | None:
     """Why a request target must not be judged by path, in a few words; None for a plain one.
 

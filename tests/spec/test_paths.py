@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handclasp.identity.paths import covers, path_problem, plain_path, rule_path
+from handclasp.spec.paths import covers, path_problem, plain_path, rule_path
 
 
 @pytest.mark.parametrize(

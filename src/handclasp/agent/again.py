@@ -1,0 +1,82 @@
+"""A change refused for nothing but a token that is away is tried again until the token is back (edge)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING
+
+from handclasp.agent import journal
+from handclasp.agent.tokens import TOKEN_AWAY
+from handclasp.findings import FindingsError, errors_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from handclasp.errors import HandclaspError
+
+AGAIN_DUE = "change is due again"
+AGAIN_SECONDS = 30.0
+
+
+def only_token_away(failure: HandclaspError) -> bool:
+    """Whether the same spec may be taken later, without anybody changing it."""
+    grave = errors_in(failure.findings) if isinstance(failure, FindingsError) else ()
+    return bool(grave) and all(one.slug in TOKEN_AWAY for one in grave)
+
+
+def sentence(failure: HandclaspError) -> str:
+    """What it says, in one line."""
+    return " ".join(str(failure).split())
+
+
+class TryAgain:
+    """Tells of AGAIN_DUE, at most once every 30 s, while the change last refused may be taken by waiting."""
+
+    def __init__(self, spec: Path, tell: Callable[[str], None]) -> None:
+        self._spec = spec
+        self._tell = tell
+        self._asked: bytes | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def asked(self) -> None:
+        """The spec is about to be read because somebody wants that."""
+        self.stop()
+        self._asked = self._digest()
+
+    def refused(self, failure: HandclaspError | None) -> str | None:
+        """What is to be said of it; None when it was not refused."""
+        if failure is None:
+            return None
+        if not only_token_away(failure):
+            return sentence(failure)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(AGAIN_SECONDS, self._tell, AGAIN_DUE)
+        journal.info(
+            "the change is tried again", in_seconds=AGAIN_SECONDS, until="the token is back"
+        )
+        return (
+            f"{sentence(failure)} (tried again every {AGAIN_SECONDS:g} s until the token is back)"
+        )
+
+    def is_due(self) -> bool:
+        """Whether the spec is still the one that was refused: another one is not read unasked, since it may
+        be in the middle of an edit."""
+        self.stop()
+        if self._digest() == self._asked:
+            return True
+        journal.info("the spec is another one now; it is read when a reload is asked")
+        return False
+
+    def stop(self) -> None:
+        """Forgets what would be due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _digest(self) -> bytes | None:
+        try:
+            return hashlib.sha256(self._spec.read_bytes()).digest()
+        except OSError:
+            return None

@@ -1,0 +1,195 @@
+"""Certificates refused on somebody's word, kept in `denied.json` of the state directory (edge).
+
+A file that cannot be read is never taken for an empty one: the agent does not start with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from handclasp.errors import EnvironmentFault, UsageError
+from handclasp.identity.denied import Denied, denied_certificate, denied_serial
+from handclasp.identity.names import loose_key
+from handclasp.nginx.durable import Access, replace_file, reported
+from handclasp.nginx.render.denied import issuer_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from handclasp.nginx.parts import IngressServer, Plan
+
+FILE = "denied.json"
+_ACCESS = Access(0o600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """One certificate: by `sha256` (lower-case hex), by `issuer` (RFC 4514) with `serial`, or by both.
+
+    `since` is ISO 8601; `why` and `subject` are for people.
+    """
+
+    since: str
+    sha256: str | None = None
+    issuer: str | None = None
+    serial: int | None = None
+    subject: str | None = None
+    why: str | None = None
+
+    @property
+    def key(self) -> tuple[str | None, str | None, int | None]:
+        """What makes two of them the same."""
+        return self.sha256, loose_key(self.issuer) if self.issuer else None, self.serial
+
+    def meets(self, other: Denial) -> bool:
+        """Whether both name one certificate, by whatever they have in common."""
+        by_digest = self.sha256 is not None and self.sha256 == other.sha256
+        return by_digest or (self.serial is not None and self.key[1:] == other.key[1:])
+
+    def denied(self) -> Denied:
+        """As the policies ask for it. Raises ValueError for what names no certificate."""
+        one = Denied()
+        if self.sha256 is not None:
+            one |= denied_certificate(self.sha256)
+        if self.issuer is not None and self.serial is not None:
+            one |= denied_serial(self.issuer, self.serial)
+        if one == Denied():
+            raise ValueError("a denial names a SHA-256, or an issuer and a serial")
+        return one
+
+
+def read_denial(told: dict[str, Any]) -> Denial:
+    """From JSON. Raises ValueError."""
+    known = set(Denial.__dataclass_fields__)
+    if unknown := told.keys() - known:
+        raise ValueError(f"unknown key {min(unknown)!r}")
+    for key, kind in (("sha256", str), ("issuer", str), ("serial", int), ("since", str)):
+        value = told.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"{key} has the wrong type")
+    denial = Denial(**told)
+    datetime.fromisoformat(denial.since)
+    if denial.sha256 is not None:
+        (digest,) = denied_certificate(denial.sha256).certificates
+        denial = replace(denial, sha256=digest)
+    denial.denied()
+    return denial
+
+
+class Denials:
+    """The list, and its file."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE
+        self.entries: tuple[Denial, ...] = ()
+
+    def load(self) -> None:
+        """Reads the file, if there is one. Raises EnvironmentFault."""
+        try:
+            text = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        try:
+            self.entries = tuple(read_denial(one) for one in json.loads(text)["denied"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._unreadable(str(error)) from error
+
+    def add(self, denial: Denial) -> bool:
+        """Whether it is a new one; on disk when this returns. Raises EnvironmentFault."""
+        if any(one.key == denial.key for one in self.entries):
+            return False
+        self._write((*self.entries, denial))
+        return True
+
+    def remove(self, denial: Denial) -> bool:
+        """Every denial of the same certificate; whether there was one. Raises EnvironmentFault."""
+        rest = tuple(one for one in self.entries if not one.meets(denial))
+        if len(rest) == len(self.entries):
+            return False
+        self._write(rest)
+        return True
+
+    def denied(self) -> Denied:
+        """All of them, as the policies ask for it."""
+        return joined(self.entries)
+
+    def _write(self, entries: tuple[Denial, ...]) -> None:
+        content = json.dumps({"denied": [asdict(one) for one in entries]}, indent=1) + "\n"
+        with reported("write the denials in", self._path.parent):
+            replace_file(self._path, content.encode(), _ACCESS)
+        self.entries = entries
+
+    def _unreadable(self, why: str) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"{self._path} cannot be read, so nobody knows who is denied: {why}",
+            hint="mend the file; to begin without any denial, remove it",
+        )
+
+
+def joined(entries: Iterable[Denial]) -> Denied:
+    """Several as one."""
+    whole = Denied()
+    for one in entries:
+        whole |= one.denied()
+    return whole
+
+
+def denied_files(plan: Plan, entries: Iterable[Denial]) -> set[tuple[str, str]]:
+    """(issuer's directory, serial) of each denial that a link without authorizer can enforce."""
+    return {
+        file
+        for server in plan.ingress
+        if server.authorizer is None
+        for entry in entries
+        for file in _files(server, entry)
+    }
+
+
+def enforced(server: IngressServer, denial: Denial) -> str | None:
+    """Why this link cannot refuse the certificate from the next request on; None when it does."""
+    if server.authorizer is not None or _files(server, denial):
+        return None
+    if denial.serial is None:
+        return (
+            "nginx decides there by itself and knows no SHA-256:"
+            " deny the certificate's file, or its serial and issuer"
+        )
+    return (
+        f"the issuer {denial.issuer} is not among the CAs known there:"
+        " name it under `clients.intermediates`"
+    )
+
+
+def serial_text(serial: int) -> str:
+    """A serial as `$ssl_client_serial` shows it (i2a_ASN1_INTEGER of OpenSSL)."""
+    digits = f"{abs(serial):X}"
+    digits = digits.rjust(len(digits) + len(digits) % 2, "0")
+    return f"-{digits}" if serial < 0 else digits
+
+
+def parse_serial(text: str) -> int:
+    """Hex as openssl and nginx print it, colons allowed. Raises UsageError."""
+    digits = text.replace(":", "").removeprefix("0x").removeprefix("0X")
+    try:
+        return int(digits, 16)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is not a serial", hint="hex digits, as `openssl x509 -serial` prints them"
+        ) from error
+
+
+def _files(server: IngressServer, denial: Denial) -> set[tuple[str, str]]:
+    if denial.issuer is None or denial.serial is None:
+        return set()
+    wanted = loose_key(denial.issuer)
+    return {
+        (issuer_directory(name), serial_text(denial.serial))
+        for name in server.issuers
+        if loose_key(name) == wanted
+    }

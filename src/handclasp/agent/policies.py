@@ -1,0 +1,256 @@
+"""What the agent answers when nginx asks about a caller. Values in, values out; the socket is `authorizer`.
+
+An answer depends on the rules asked about, whose id is a digest of them and of the certificates they are
+judged with (nginx.plan_access), on the certificate, and on what is denied or revoked. The last is the policy:
+its digest is part of the key nginx keeps answers under, and moving on to another one is what ends them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+
+from handclasp.certs.names import subject_alt_names
+from handclasp.certs.private_keys import UNREADABLE
+from handclasp.identity.caller import (
+    UnreadableCertificateError,
+    certificate_from_escaped,
+    read_caller,
+)
+from handclasp.identity.chain import Authorities
+from handclasp.identity.denied import Denied, denied_by
+from handclasp.identity.encoders.encode import encode_all, line_size
+from handclasp.identity.encoders.style import Style
+from handclasp.identity.policy import Decision, judge
+from handclasp.identity.rules import compile_rules, needs_chain
+from handclasp.spec.access import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from handclasp.certs.material import Material, TrustMaterial
+    from handclasp.identity.caller import Caller
+    from handclasp.identity.rules import Rule
+    from handclasp.nginx.parts import Authorizer, IngressServer, Plan
+
+_WITH_CHAIN = frozenset(("rfc9440", "traefik"))
+"""Dialects that carry the path above the leaf."""
+_VERIFIED, _ABSENT = "SUCCESS", "NONE"
+_NOT_KEPT = timedelta()
+_ON_ITS_WAY = timedelta(seconds=3)
+"""nginx counts from when an answer comes, for which it waits two seconds, and all times are whole ones."""
+_MOST_FORMER = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What nginx asks, as its variables have it. `certificate` is percent-encoded PEM, or empty."""
+
+    rule: str
+    policy: str
+    verify: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`headers` are identity headers; `hop`: the caller is a trusted earlier hop. `fresh` and `outage`
+    are zero for an answer that must not be kept."""
+
+    decision: Decision
+    headers: tuple[tuple[str, str], ...] = ()
+    hop: bool = False
+    fresh: timedelta = _NOT_KEPT
+    outage: timedelta = _NOT_KEPT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkPolicy:
+    """What all rules of a link have in common. `by` are the URI names of our own certificate, for XFCC."""
+
+    link: str
+    asked: Authorizer
+    authorities: Authorities
+    refused: Denied
+    hops: tuple[Rule, ...]
+    by: tuple[str, ...]
+
+    @property
+    def room(self) -> int:
+        """Most bytes of identity headers that nginx keeps beside the certificate in the key."""
+        return 2 * self.asked.certificate_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulePolicy:
+    """A set of rules of a link, ready to be asked. `chained`: the path to the trust bundle matters."""
+
+    link: LinkPolicy
+    allow: tuple[Rule, ...]
+    anonymous: bool
+    chained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Everything in force. `rules` by the id that nginx sends, those of configurations before included, for
+    workers that still drain; `digest` names what is denied and revoked."""
+
+    rules: Mapping[str, RulePolicy]
+    digest: str
+
+    def answer(self, question: Question, *, now: datetime) -> Answer:
+        """The decision, and for how long nginx may believe it. Never raises: what is odd is a denial."""
+        rule = self.rules.get(question.rule)
+        if rule is None:
+            # Of a configuration that is no longer known; the next request comes from the new one.
+            return Answer(
+                _refused(Reason.AUTHORIZER_UNAVAILABLE, "the rules asked about are unknown")
+            )
+        if question.verify == _ABSENT and not question.certificate:
+            return self._anonymous(rule, question, now)
+        if question.verify != _VERIFIED:
+            return Answer(_refused(Reason.NO_CERTIFICATE, "the certificate was not verified"))
+        try:
+            certificate = certificate_from_escaped(question.certificate)
+            caller = self._read(certificate, rule, now)
+        except UnreadableCertificateError as error:
+            return self._kept(
+                Answer(_refused(Reason.CERTIFICATE_UNREADABLE, str(error))),
+                rule,
+                question,
+                None,
+                now,
+            )
+        decision = judge(rule.allow, caller, now=now, denied=rule.link.refused)
+        answer = Answer(decision)
+        if decision.allowed:
+            answer = _described(rule.link, caller, decision)
+        return self._kept(answer, rule, question, caller, now)
+
+    def _anonymous(self, rule: RulePolicy, question: Question, now: datetime) -> Answer:
+        answer = Answer(_refused(Reason.NO_CERTIFICATE, "the caller showed no certificate"))
+        if rule.anonymous:
+            told = "callers without certificate may enter here"
+            answer = _described(rule.link, None, Decision(True, Reason.ALLOWED, told))
+        return self._kept(answer, rule, question, None, now)
+
+    def _read(self, certificate: x509.Certificate, rule: RulePolicy, now: datetime) -> Caller:
+        chain = rule.link.authorities.chain(certificate, now=now) if rule.chained else None
+        return read_caller(certificate, chain=chain)
+
+    def _kept(
+        self,
+        answer: Answer,
+        rule: RulePolicy,
+        question: Question,
+        caller: Caller | None,
+        now: datetime,
+    ) -> Answer:
+        if question.policy != self.digest:
+            # Asked under another policy than the one that answers: it would be kept under the wrong name.
+            return answer
+        fresh, outage = rule.link.asked.fresh, rule.link.asked.outage
+        if caller is not None:
+            left = max(_NOT_KEPT, _until_change(caller, now) - _ON_ITS_WAY)
+            fresh, outage = min(fresh, left), max(_NOT_KEPT, min(outage, left - fresh))
+        return Answer(answer.decision, answer.headers, answer.hop, fresh, outage)
+
+
+def make_policies(
+    plan: Plan, material: Material, denied: Denied, former: Policies | None = None
+) -> Policies:
+    """The policies of a plan. The plan has been checked: its rules can be compiled."""
+    rules: dict[str, RulePolicy] = {}
+    for name, rule in list(former.rules.items())[-_MOST_FORMER:] if former else ():
+        link = replace(rule.link, refused=rule.link.refused | denied)
+        rules[name] = replace(rule, link=link)
+    refused = denied
+    for server in plan.ingress:
+        if server.authorizer is None:
+            continue
+        link = _link_policy(server, server.authorizer, material, denied)
+        refused |= link.refused
+        for rule_set in server.rules:
+            allow = compile_rules(rule_set.rule.allow)
+            rules.pop(rule_set.id, None)
+            rules[rule_set.id] = RulePolicy(
+                link=link,
+                allow=allow,
+                anonymous=rule_set.rule.anonymous,
+                chained=needs_chain((*allow, *link.hops))
+                or not _WITH_CHAIN.isdisjoint(server.authorizer.dialects),
+            )
+    return Policies(rules, _digest(refused))
+
+
+def genuine_lists(
+    trust: TrustMaterial, between: Iterable[x509.Certificate] = ()
+) -> tuple[x509.CertificateRevocationList, ...]:
+    """The revocation lists of a trust that a CA known here has signed; others say nothing."""
+    authorities = [*trust.all_anchors(), *between]
+    return tuple(crl for crl in trust.crls if any(_signed(crl, one) for one in authorities))
+
+
+def _link_policy(
+    server: IngressServer, asked: Authorizer, material: Material, denied: Denied
+) -> LinkPolicy:
+    trust, between = material.trust[server.trust], material.intermediates.get(server.link)
+    intermediates = between.anchors if between else ()
+    leaf = material.identities[server.identity].leaf
+    names = subject_alt_names(leaf) if leaf else ()
+    return LinkPolicy(
+        link=server.link,
+        asked=asked,
+        authorities=Authorities(trust.all_anchors(), intermediates, depth=server.depth),
+        refused=denied | denied_by(genuine_lists(trust, intermediates)),
+        hops=compile_rules(asked.hops),
+        by=tuple(name.removeprefix("uri:") for name in names if name.startswith("uri:")),
+    )
+
+
+def _digest(refused: Denied) -> str:
+    named = sorted((*refused.certificates, *map(repr, refused.serials)))
+    return hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
+
+
+def _described(link: LinkPolicy, caller: Caller | None, decision: Decision) -> Answer:
+    style = Style(xfcc_by=link.by)
+    headers = tuple(encode_all([(dialect, style) for dialect in link.asked.dialects], caller))
+    size = sum(line_size(name, value) for name, value in headers)
+    if size > link.room:
+        told = f"the identity headers have {size} bytes, and {link.room} are admitted"
+        return Answer(_refused(Reason.HEADERS_TOO_LARGE, told))
+    hop = caller is not None and any(rule.holds(caller) for rule in link.hops)
+    return Answer(decision, headers, hop)
+
+
+def _until_change(caller: Caller, now: datetime) -> timedelta:
+    """How long the certificates concerned stay as valid, or as invalid, as they are."""
+    chain = caller.chain
+    above = (*chain.intermediates, chain.anchor) if chain else ()
+    moments = [caller.not_before, caller.not_after]
+    for one in above:
+        moments += [one.not_valid_before_utc, one.not_valid_after_utc]
+    ahead = [moment - now for moment in moments if moment > now]
+    return min(ahead, default=timedelta.max)
+
+
+def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    try:
+        return crl.issuer == authority.subject and crl.is_signature_valid(
+            authority.public_key()  # type: ignore[arg-type]
+        )
+    except (*UNREADABLE, InvalidSignature, TypeError):
+        return False
+
+
+def _refused(reason: Reason, sentence: str) -> Decision:
+    return Decision(False, reason, sentence)

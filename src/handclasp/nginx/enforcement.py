@@ -1,0 +1,71 @@
+"""What nginx's workers look at in every request, and what therefore holds without a reload (edge).
+
+``policy/current``           a link to an empty directory named after the policy in force: its real name is
+                             part of the key under which the agent's answers are kept
+``denied/ISSUER/SERIAL``     an empty file per certificate that is refused where nginx decides by itself
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from handclasp.nginx import durable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+CURRENT = "current"
+POLICY, DENIED, AUTHORIZER = "policy", "denied", "authorizer"
+
+
+class Enforcement:
+    """The two, below one state directory. `passage`: how directories are made that workers pass through."""
+
+    def __init__(self, root: Path, passage: durable.Access) -> None:
+        self._policy, self._denied = root / POLICY, root / DENIED
+        self._passage = passage
+
+    def policy(self) -> str | None:
+        """The policy in force."""
+        return durable.link_target(self._policy / CURRENT)
+
+    def set_policy(self, digest: str) -> bool:
+        """Puts a policy in force with one rename; whether it is another one. Raises EnvironmentFault."""
+        before = self.policy()
+        with durable.reported("put a policy in force in", self._policy):
+            durable.ensure_directory(self._policy / digest, self._passage)
+            if before == digest:
+                return False
+            link = self._policy / CURRENT
+            fresh = durable.fresh_name(link)
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(digest)
+            fresh.rename(link)
+            durable.fsync_directory(self._policy)
+            for name in [path.name for path in self._policy.iterdir()]:
+                # The one before stays: a request that has read the link may still look it up.
+                if name not in (CURRENT, digest, before):
+                    with contextlib.suppress(OSError):
+                        (self._policy / name).rmdir()
+        return True
+
+    def set_denied(self, wanted: Collection[tuple[str, str]]) -> None:
+        """Makes the files be these, as (issuer's directory, serial). Raises EnvironmentFault.
+
+        New ones come first, and what goes is gone only afterwards.
+        """
+        with durable.reported("deny certificates in", self._denied):
+            for issuer, serial in sorted(wanted):
+                folder = self._denied / issuer
+                durable.ensure_directory(folder, self._passage)
+                with contextlib.suppress(FileExistsError):
+                    durable.write_file(folder / serial, b"", durable.Access(0o600))
+                durable.fsync_directory(folder)
+            for folder in [path for path in self._denied.iterdir() if path.is_dir()]:
+                for file in list(folder.iterdir()):
+                    if (folder.name, file.name) not in wanted:
+                        file.unlink()
+                if not any(folder.iterdir()):
+                    folder.rmdir()

@@ -1,0 +1,46 @@
+"""Certificates that are refused by serial from one request to the next, where nginx decides by itself.
+
+A file per certificate: nginx looks whether it is there, on open connections and resumed sessions too. A
+serial is unique under one issuer only, so the directory is the issuer's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from handclasp.nginx.render.text import block, entry, identifier
+from handclasp.spec.access import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handclasp.nginx.parts import IngressServer
+    from handclasp.nginx.render.context import Context
+
+
+def issuer_directory(name: str) -> str:
+    """Name of an issuer's directory; ``name`` as nginx shows it in `$ssl_client_i_dn`."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def issuer_map(server: IngressServer) -> list[str]:
+    """`$hc_issuer_LINK`: the directory of the certificate's issuer; empty for one that is not known here."""
+    if server.authorizer:
+        return []
+    body = ['default "";']
+    body += [entry(rf"~\A{re.escape(name)}\z", issuer_directory(name)) for name in server.issuers]
+    return block("map", "$ssl_client_i_dn", _issuer_variable(server.link), body=body)
+
+
+def denied_directives(
+    server: IngressServer, context: Context, refuse: Callable[..., list[str]]
+) -> list[str]:
+    """The look at the file; `refuse` makes the `if` of a condition."""
+    file = f"{context.layout.denied}/{_issuer_variable(server.link)}/$ssl_client_serial"
+    return refuse("-f", file, reason=Reason.DENIED)
+
+
+def _issuer_variable(link: str) -> str:
+    return f"$hc_issuer_{identifier(link)}"

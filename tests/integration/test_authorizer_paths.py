@@ -1,0 +1,364 @@
+"""Rules by path and method against requests that mean one thing to nginx and another to the backend, and
+against the memory of answers: what one rule said about a certificate is no answer of another's."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import pki
+from tests.integration.authorizer_stage import WITHOUT_X_SSL_CERT, assert_caller_is, last_reason
+from tests.integration.http2_client import Http2Client
+from tests.integration.ingress_stage import (
+    NAMES,
+    Stage,
+    link,
+    ports,
+    read_answers,
+    running_stage,
+    spec_of,
+    until,
+)
+from tests.integration.servers import Backend
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.integration.ingress_stage import Answer
+    from tests.integration.running import Material
+
+pytestmark = pytest.mark.integration
+
+MAIN = "paths.example.com"
+SVC_B, ADMIN = ["dns:svc-b.internal"], ["dns:admin.internal"]
+RULES = [
+    {"path": "/", "methods": ["GET", "POST"], "allow": [*SVC_B, *ADMIN]},
+    {"path": "/admin/", "allow": ADMIN},
+    {"path": "/reports/", "methods": ["GET"], "allow": SVC_B},
+    {"path": "/reports/", "methods": ["PUT", "PURGE"], "allow": ADMIN},
+    {"path": "/wide/", "methods": ["GET"], "allow": SVC_B},
+    {"path": "/wide/", "allow": ADMIN},
+]
+
+
+@pytest.fixture(scope="module")
+def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
+    material.add("server-a", sans=NAMES, usages=[pki.SERVER])
+    material.add("admin", sans=["admin.internal"])
+    (port,) = ports(1)
+    listen = f"127.0.0.1:{port}"
+    clients = {"trust": "company", "allow": ["dns:nobody.internal"], "rules": RULES}
+    with Backend() as backend:
+        url = f"http://127.0.0.1:{backend.port}"
+        links = [
+            link("paths", listen, url, clients=clients, forward=list(WITHOUT_X_SSL_CERT)),
+            # The same rules where nginx decides alone.
+            link(
+                "native",
+                listen,
+                url,
+                clients={**clients, "rules": [_by_name(rule) for rule in RULES]},
+            ),
+        ]
+        spec = spec_of(material, links, log={"access": "all"})
+        with running_stage(material, nginx_build, "paths", spec, port, backend=backend) as running:
+            yield running
+
+
+def _by_name(rule: dict[str, object]) -> dict[str, object]:
+    named = rule["allow"]
+    assert isinstance(named, list)
+    return {
+        **rule,
+        "allow": [one.replace("dns:", "cn:").removesuffix(".internal") for one in named],
+    }
+
+
+def arrivals(stage: Stage) -> int:
+    return len(stage.extra["backend"].seen)
+
+
+def ask(
+    stage: Stage, target: str, who: str = "svc-b", *, method: str = "GET", sni: str = MAIN
+) -> Answer | None:
+    """A raw request line; None when nginx ends the connection without an answer."""
+    request = f"{method} {target} HTTP/1.1\r\nHost: {sni}\r\nConnection: close\r\n\r\n"
+    with stage.caller.connect(sni, stage.pair(who)) as tls:
+        tls.sendall(request.encode("latin-1"))
+        answers = read_answers(tls, method=method)
+    assert len(answers) <= 1
+    return answers[0] if answers else None
+
+
+# Paths
+
+
+AMBIGUOUS = [
+    "//admin",
+    "//admin/",
+    "/./admin/",
+    "/x/../admin/",
+    "/x/..//admin/",
+    "/%2e/admin/",
+    "/x/%2e%2e/admin/",
+    "/x/%2E./admin",
+    "/%2fadmin",
+    "/x/..%2fadmin/",
+    "/x/..%5cadmin/",
+    "/x\\..\\admin/",
+    "/x;/../admin/",
+    "/;/admin/",
+    "/admin;x",
+    "/admin%3bx",
+    "/admin%00",
+    "/admin%00/../x",
+    "/%2561dmin%2500",
+    "/x/%252e%252e/admin/",
+    "/x/%c0%ae%c0%ae/admin/",
+    "/admin/..",
+    "/admin/.",
+    "/admin%0a",
+    "/admin%7f",
+    "/admin#x",
+    "/%",
+    "/%a",
+    "/%zz/admin",
+    "/admin\xff",
+    "/x/../",
+    "/reports/../admin/",
+]
+REFUSED = [
+    "/admin",
+    "/admin/",
+    "/admin?",
+    "/admin/?x=/",
+    "/admin/x/y",
+    "/%61dmin",
+    "/%61%64%6d%69%6e/",
+    "http://paths.example.com/admin/",
+    "HTTP://paths.example.com/%61dmin",
+]
+PASSED = [
+    "/",
+    "/?a=b",
+    "/?../admin/",
+    "/?//admin;%2f",
+    "/adminx",
+    "/admi",
+    "/administrator/",
+    "/Admin/",
+    "/ADMIN",
+    "/x/admin/",
+    "/a...b/",
+    "/.hidden",
+    "/a%20b",
+    "/admin%20/",
+    "/b%C3%BC",
+    "http://paths.example.com/x",
+]
+
+
+@pytest.mark.parametrize("sni", [MAIN, "native.example.com"])
+def test_ambiguous_paths_are_refused_whoever_asks(stage: Stage, sni: str) -> None:
+    before = arrivals(stage)
+    for target in AMBIGUOUS:
+        for who in ("svc-b", "admin"):
+            answer = ask(stage, target, who, sni=sni)
+            assert answer is not None, target
+            assert answer.status == 400, target
+    assert arrivals(stage) == before
+
+
+@pytest.mark.parametrize("sni", [MAIN, "native.example.com"])
+def test_paths_below_a_rule_are_refused_to_whom_only_a_wider_one_lets_in(
+    stage: Stage, sni: str
+) -> None:
+    for target in REFUSED:
+        target = target.replace("paths.example.com", sni)
+        before = arrivals(stage)
+        refused = ask(stage, target, sni=sni)
+        assert refused is not None, target
+        assert refused.status == 403, target
+        assert arrivals(stage) == before
+        passed = ask(stage, target, "admin", sni=sni)
+        assert passed is not None, target
+        assert passed.status == 200, target
+
+
+@pytest.mark.parametrize("sni", [MAIN, "native.example.com"])
+def test_paths_beside_a_rule_pass_as_they_were_sent(stage: Stage, sni: str) -> None:
+    for target in PASSED:
+        target = target.replace("paths.example.com", sni)
+        answer = ask(stage, target, sni=sni)
+        assert answer is not None, target
+        assert answer.status == 200, target
+        _, absolute, rest = target.partition(sni)
+        assert stage.extra["backend"].last.path == (rest if absolute else target)
+
+
+@pytest.mark.parametrize(
+    "target", ["*", "admin/", "paths.example.com:443", "http://", "http:///admin/", "?x", ""]
+)
+def test_targets_that_are_no_path_reach_nobody(stage: Stage, target: str) -> None:
+    before = arrivals(stage)
+    for method in ("GET", "OPTIONS", "CONNECT"):
+        answer = ask(stage, target, "admin", method=method)
+        assert answer is None or answer.status in (400, 403, 405), (method, answer)
+    assert arrivals(stage) == before
+
+
+def test_http2_paths_are_judged_alike(stage: Stage) -> None:
+    for target in (*AMBIGUOUS, "*", "admin/", ""):
+        before = arrivals(stage)
+        with Http2Client(stage.caller, MAIN, stage.pair("admin")) as client:
+            assert client.request(target).status in (0, 400), target
+        assert arrivals(stage) == before
+    with Http2Client(stage.caller, MAIN, stage.pair()) as client:
+        for target in ("/admin", "/admin/", "/%61dmin", "/admin?x"):
+            assert client.request(target).status == 403
+            assert client.request("/x").status == 200
+    assert_caller_is(stage.extra["backend"].last, stage.material.client, WITHOUT_X_SSL_CERT)
+
+
+# Methods
+
+
+METHODS = [
+    ("GET", "/reports/", {"svc-b"}),
+    ("HEAD", "/reports/", {"svc-b"}),
+    ("PUT", "/reports/", {"admin"}),
+    ("PURGE", "/reports/", {"admin"}),
+    ("POST", "/reports/", set()),
+    ("DELETE", "/reports/", set()),
+    ("OPTIONS", "/reports/", set()),
+    ("GETX", "/reports/", set()),
+    ("XGET", "/reports/", set()),
+    ("GET_PUT", "/reports/", set()),
+    ("TRACE", "/reports/", set()),
+    ("GET", "/wide/", {"svc-b"}),
+    ("HEAD", "/wide/", {"svc-b"}),
+    ("POST", "/wide/", {"admin"}),
+    ("PROPFIND", "/wide/", {"admin"}),
+    ("GET", "/x", {"svc-b", "admin"}),
+    ("POST", "/x", {"svc-b", "admin"}),
+    ("DELETE", "/x", set()),
+    ("DELETE", "/admin/", {"admin"}),
+    ("get", "/wide/", set()),
+    ("Get", "/reports/", set()),
+]
+
+
+@pytest.mark.parametrize("sni", [MAIN, "native.example.com"])
+def test_a_method_is_judged_by_the_rules_that_name_it(stage: Stage, sni: str) -> None:
+    for method, path, allowed in METHODS:
+        for who in ("svc-b", "admin"):
+            before = arrivals(stage)
+            answer = ask(stage, path, who, method=method, sni=sni)
+            passed = answer is not None and answer.status == 200
+            assert passed == (who in allowed), (method, path, who, answer)
+            assert arrivals(stage) == before + passed
+            if answer is not None and not passed:
+                assert answer.status in (400, 403, 405), (method, path, who)
+
+
+def test_the_log_says_why_and_the_answer_does_not(stage: Stage) -> None:
+    for target, method, who, status, reason in (
+        ("/admin/", "GET", "svc-b", 403, "no-rule-holds"),
+        ("//admin", "GET", "svc-b", 400, "path-ambiguous"),
+        ("/reports/", "POST", "svc-b", 403, "method-not-covered"),
+        ("/admin/", "GET", "admin", 200, ""),
+    ):
+        answer = ask(stage, target, who, method=method)
+        assert answer is not None
+        assert answer.status == status
+        assert until(lambda reason=reason: last_reason(stage.running, MAIN) == reason), reason
+        if reason:
+            told = str(answer.headers).lower() + answer.text.lower()
+            assert reason not in told
+            assert "hc-reason" not in told
+
+
+def test_headers_that_rename_path_or_method_change_nothing(stage: Stage) -> None:
+    names = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Original-URL", "X-Rewrite-URL")
+    for who, path, status in (("svc-b", "/admin/", 403), ("svc-b", "/x", 200)):
+        headers = [*((one, "/x") for one in names[2:]), *((one, "GET") for one in names[:2])]
+        answer = stage.caller.get(path, sni=MAIN, credentials=stage.pair(who), headers=headers)
+        assert answer.status == status
+    seen = stage.extra["backend"].last
+    assert seen.values("X-Original-URL") == seen.values("X-Rewrite-URL") == []
+
+
+# The memory of answers
+
+
+def steps(stage: Stage, who: str, order: tuple[tuple[str, str], ...], *, together: bool) -> None:
+    """Asks in this order, over one connection or over new ones; each gets what its rule says."""
+    allowed = {(method, path): "svc-b" in names for method, path, names in METHODS}
+    allowed[("GET", "/admin/")] = False
+
+    def judged(tls: ssl.SSLSocket, method: str, path: str) -> None:
+        connection = http.client.HTTPConnection(MAIN)
+        connection.sock = tls
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == (200 if allowed[(method, path)] else 403), (method, path, order)
+
+    if together:
+        with stage.caller.connect(MAIN, stage.pair(who)) as tls:
+            for method, path in order:
+                judged(tls, method, path)
+        return
+    for method, path in order:
+        with stage.caller.connect(MAIN, stage.pair(who)) as tls:
+            judged(tls, method, path)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one-connection", "new-connections"])
+def test_what_was_said_of_one_path_or_method_is_no_answer_for_another(
+    stage: Stage, together: bool
+) -> None:
+    """Every order of an allowed and a refused request of one certificate, each order with a certificate
+    that nobody was asked about before; then all again, remembered."""
+    pairs = (
+        (("GET", "/x"), ("GET", "/admin/")),
+        (("GET", "/reports/"), ("PUT", "/reports/")),
+        (("GET", "/wide/"), ("POST", "/wide/")),
+        (("HEAD", "/wide/"), ("PROPFIND", "/wide/")),
+    )
+    for number, order in enumerate(
+        order for pair in pairs for order in itertools.permutations(pair)
+    ):
+        who = f"fresh-{number}-{together}"
+        stage.material.add(who, sans=["svc-b.internal"], key_label="same")
+        steps(stage, who, order * 2, together=together)
+        if number % 2:
+            steps(stage, who, tuple(reversed(order)), together=not together)
+
+
+def test_one_connection_of_http2_mixes_them_too(stage: Stage) -> None:
+    stage.material.add("fresh-h2", sans=["svc-b.internal"], key_label="same")
+    with Http2Client(stage.caller, MAIN, stage.pair("fresh-h2")) as client:
+        for _ in range(3):
+            assert client.request("/admin/").status == 403
+            assert client.request("/x").status == 200
+            assert client.request("/wide/", method="POST").status == 403
+            assert client.request("/wide/").status == 200
+
+
+def test_what_was_said_of_one_certificate_is_no_answer_for_another_with_its_names(
+    stage: Stage,
+) -> None:
+    """Same subject, same names, same key: another serial makes another certificate, and another answer."""
+    for who in ("one", "two"):
+        pair = stage.material.add(
+            who, subject=pki.dn("twin"), sans=["svc-b.internal"], key_label="same"
+        )
+        answer = stage.caller.get("/x", sni=MAIN, credentials=stage.pair(who))
+        assert answer.status == 200
+        assert_caller_is(stage.extra["backend"].last, pair, WITHOUT_X_SSL_CERT)

@@ -1,0 +1,275 @@
+"""`handclasp deny` and revocation lists: refused from the next request on, wherever that can be done."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+
+from handclasp.certs.dn import issuer_text
+from tests import pki
+from tests.integration.ingress_stage import link, ports, spec_of, until
+from tests.integration.running import Running, handclasp, write_spec
+from tests.integration.servers import Backend
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.integration.running import Material
+
+pytestmark = pytest.mark.integration
+
+ASKING, NATIVE = "asking.example.com", "native.example.com"
+
+
+@dataclass
+class Denying:
+    """A link that asks the agent, and one that nginx decides by itself, in one running instance."""
+
+    material: Material
+    running: Running
+    port: int
+
+    def connection(self, name: str, who: str = "svc-b") -> http.client.HTTPSConnection:
+        context = ssl.create_default_context(cafile=self.material.folder / "ca.pem")
+        context.load_cert_chain(*self.material.pair(who))
+        context.check_hostname = False
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection.sock = context.wrap_socket(plain, server_hostname=name)
+        return connection
+
+    def status(self, name: str, who: str = "svc-b") -> int:
+        connection = self.connection(name, who)
+        try:
+            return ask(connection, name)
+        finally:
+            connection.close()
+
+    def both(self, who: str = "svc-b") -> tuple[int, int]:
+        """Of the asking link and of the native one."""
+        return self.status(ASKING, who), self.status(NATIVE, who)
+
+    def deny(self, *arguments: object, form: str = "text") -> subprocess.CompletedProcess[str]:
+        return handclasp(
+            *("deny", "--state-dir", self.running.state, "--format", form),
+            *map(str, arguments),
+            cwd=self.material.folder,
+        )
+
+
+def ask(connection: http.client.HTTPSConnection, name: str) -> int:
+    connection.request("GET", "/", headers={"Host": name})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def spec(material: Material, port: int, backend: Backend, **clients: Any) -> dict[str, Any]:
+    url, listen = f"http://127.0.0.1:{backend.port}", f"127.0.0.1:{port}"
+    asked = {"trust": "company", "allow": ["dns:svc-b.internal", "dns:svc-x.internal"], **clients}
+    links = [
+        link("asking", listen, url, clients=asked, forward=["rfc9440"]),
+        link("native", listen, url),
+    ]
+    return spec_of(
+        material, links, trust={"company": {"certificates": ["ca.pem"], "crl": ["ca.crl"]}}
+    )
+
+
+@pytest.fixture(scope="module")
+def denying(material: Material, nginx_build: Path) -> Iterator[Denying]:
+    material.add("server-a", sans=[ASKING, NATIVE], usages=[pki.SERVER])
+    (material.folder / "ca.crl").write_bytes(pki.crl(material.ca))
+    (port,) = ports(1)
+    with Backend() as backend:
+        path = write_spec(material.folder, f"deny-{port}", spec(material, port, backend))
+        with Running(path, nginx_build) as running:
+            yield Denying(material, running, port)
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays_denied(denying: Denying) -> Iterator[None]:
+    yield
+    listed = json.loads(denying.deny("--list", form="json").stdout)
+    for one in listed["denied"]:
+        if one["sha256"]:
+            denying.deny("--undo", one["sha256"])
+        else:
+            denying.deny("--undo", "--serial", one["serial"], "--issuer", one["issuer"])
+
+
+def test_a_denied_file_is_refused_at_once_and_open_connections_with_it(denying: Denying) -> None:
+    kept = {name: denying.connection(name) for name in (ASKING, NATIVE)}
+    generation = denying.running.status()["generation"]
+    assert [ask(connection, name) for name, connection in kept.items()] == [200, 200]
+    done = denying.deny("svc-b.pem", "--why", "stolen")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [ask(connection, name) for name, connection in kept.items()] == [403, 403]
+    assert denying.both() == (403, 403)
+    assert denying.both("svc-x") == (200, 200), "nobody else is refused"
+    assert denying.running.status()["generation"] == generation, "without a reload"
+    assert denying.deny("svc-b.pem", "--undo").returncode == 0
+    assert [ask(connection, name) for name, connection in kept.items()] == [200, 200]
+    for connection in kept.values():
+        connection.close()
+
+
+def test_a_fingerprint_alone_is_honest_about_links_that_nginx_decides(denying: Denying) -> None:
+    digest = denying.material.client.certificate.fingerprint(hashes.SHA256()).hex()
+    done = denying.deny(digest, form="json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert told["ok"] is False
+    assert {one["name"]: one["at_once"] for one in told["links"]} == {
+        "asking": True,
+        "native": False,
+    }
+    assert denying.both() == (403, 200)
+
+
+@pytest.mark.parametrize("spelled", ["upper", "spaced"])
+def test_a_serial_with_its_issuer_is_refused_everywhere(denying: Denying, spelled: str) -> None:
+    certificate = denying.material.client.certificate
+    issuer = issuer_text(certificate)
+    issuer = (
+        issuer.upper() if spelled == "upper" else issuer.replace(",", " , ").replace("CN", "cn")
+    )
+    assert denying.both() == (200, 200)
+    done = denying.deny("--serial", f"{certificate.serial_number:X}", "--issuer", issuer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert denying.both() == (403, 403)
+
+
+def test_a_serial_of_another_issuer_refuses_nobody_and_says_so(denying: Denying) -> None:
+    serial = f"{denying.material.client.certificate.serial_number:X}"
+    done = denying.deny("--serial", serial, "--issuer", "CN=Another")
+    assert done.returncode == 1
+    assert "not among the CAs known there" in done.stdout
+    assert denying.both() == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "which certificate"),
+        (["nowhere.pem"], "no such file"),
+        (["svc-b.key"], "holds no certificate"),
+        (["ca.pem"], "would refuse nobody"),
+        (["--serial", "12"], "without its issuer"),
+        (["--serial", "xy", "--issuer", "CN=a"], "not a serial"),
+        (["--serial", "12", "--issuer", "no name"], "not a distinguished name"),
+        (["svc-b.pem", "--list"], "name no certificate beside it"),
+    ],
+)
+def test_what_names_no_certificate_is_refused_with_words(
+    denying: Denying, arguments: list[str], words: str
+) -> None:
+    done = denying.deny(*arguments)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert denying.both() == (200, 200)
+
+
+def test_the_agents_socket_alone_takes_orders(denying: Denying, tmp_path: Path) -> None:
+    done = handclasp("deny", "--state-dir", tmp_path, "svc-b.pem", cwd=denying.material.folder)
+    assert done.returncode == 3
+    assert "no agent answers" in done.stderr
+    assert (denying.running.state / "run" / "control.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_list_that_changes_on_disk_is_in_force_without_a_reload(denying: Denying) -> None:
+    generation = denying.running.status()["generation"]
+    kept = denying.connection(ASKING)
+    assert ask(kept, ASKING) == 200
+    crl = denying.material.folder / "ca.crl"
+    before = crl.read_bytes()
+    try:
+        replace(crl, b"-----BEGIN X509 CRL-----\nnone\n-----END X509 CRL-----\n")
+        denying.running.wait_for("revocation lists not taken")
+        assert ask(kept, ASKING) == 200, "a broken list changes nothing"
+        replace(crl, pki.crl(denying.material.ca, [denying.material.client], number=2))
+        denying.running.wait_for("revocation lists read")
+        assert ask(kept, ASKING) == 403
+        assert denying.status(ASKING, "svc-x") == 200
+        assert denying.running.status()["generation"] == generation
+    finally:
+        replace(crl, before)
+    denying.running.wait_for("revocation lists read", count=2)
+    assert ask(kept, ASKING) == 200
+    kept.close()
+
+
+def replace(path: Path, content: bytes) -> None:
+    fresh = path.with_suffix(".fresh")
+    fresh.write_bytes(content)
+    fresh.rename(path)
+
+
+def test_denials_outlive_the_agent_and_a_refused_change(
+    material: Material, nginx_build: Path, denying: Denying
+) -> None:
+    """In an instance of its own, since its agent is killed."""
+    (port,) = ports(1)
+    with Backend() as backend:
+        path = write_spec(material.folder, f"outlive-{port}", spec(material, port, backend))
+        with Running(path, nginx_build) as running:
+            here = Denying(material, running, port)
+            assert here.both() == (200, 200)
+            assert here.deny("svc-b.pem").returncode == 0
+            good = path.read_text()
+            path.write_text(good.replace("svc-x.internal", "svc x internal !"))
+            running.reload()
+            running.wait_for("change refused")
+            assert here.both() == (403, 403)
+            path.write_text(good)
+            running.process.kill()
+            running.process.wait(5)
+            assert here.both() == (403, 403), "nginx alone remembers"
+            with Running(path, nginx_build) as again:
+                again.wait_for("nginx adopted")
+                assert here.both() == (403, 403)
+                assert here.both("svc-x") == (200, 200)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_an_open_websocket_is_cut_only_where_the_spec_says_so(
+    material: Material, nginx_build: Path, denying: Denying, *, cut: bool
+) -> None:
+    (port,) = ports(1)
+    with Backend() as backend:
+        written = spec(material, port, backend, **({"cut": True} if cut else {}))
+        path = write_spec(material.folder, f"cut-{port}", written)
+        with Running(path, nginx_build) as running:
+            here = Denying(material, running, port)
+            opened = here.connection(ASKING).sock
+            assert opened is not None
+            with opened as websocket:
+                websocket.sendall(
+                    f"GET /ws HTTP/1.1\r\nHost: {ASKING}\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+                )
+                assert b"101" in websocket.recv(4096)
+                done = here.deny("svc-b.pem", form="json")
+                assert json.loads(done.stdout)["cut"] is cut
+                assert until(lambda: ended(websocket), 12 if cut else 1) is cut
+                assert here.both("svc-x") == (200, 200)
+                assert here.both() == (403, 403)
+
+
+def ended(connection: socket.socket) -> bool:
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True

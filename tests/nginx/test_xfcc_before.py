@@ -1,0 +1,110 @@
+"""Which X-Forwarded-Client-Cert of an earlier hop ours may follow, by the pattern that nginx is given."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handclasp.backend.identity import IdentityError
+from handclasp.backend.readers.xfcc import elements
+from handclasp.identity.encoders import Detail, Style, encode
+from handclasp.identity.encoders.xfcc import element, well_formed
+from handclasp.nginx.render.authorizer import _PREVIOUS
+from tests.identity import golden_cases
+from tests.identity.specimens import caller, subject
+
+PATTERN = re.compile(rf"\A{_PREVIOUS}\Z".replace("(?<hc_", "(?P<hc_"))
+OURS = element(caller("hop"), Style())
+PIECES = (
+    "Hash=ab",
+    "By=",
+    'URI="',
+    "Subject=",
+    '"',
+    "\\",
+    '\\"',
+    "\\\\",
+    ",",
+    ";",
+    "=",
+    " ",
+    "x",
+    "ü",
+)
+TEXTS = st.lists(
+    st.sampled_from(("x", "\\", '\\"', "\\\\", '"', ",", ";", "=", "URI=")), max_size=5
+).map("".join)
+PAIRS = st.tuples(st.sampled_from(("Hash=", "URI=", "By=", "Subject=")), TEXTS, st.booleans()).map(
+    lambda parts: f'{parts[0]}"{parts[1]}"' if parts[2] else parts[0] + parts[1]
+)
+VALUES = st.one_of(
+    st.text(alphabet='ab,;="\\ =\t\x00\x7fü', max_size=30),
+    st.lists(st.sampled_from(PIECES), max_size=14).map("".join),
+    st.lists(PAIRS, min_size=1, max_size=4).map(",".join),
+    st.lists(PAIRS, min_size=1, max_size=4).map(";".join),
+)
+
+
+@given(VALUES)
+def test_what_the_pattern_lets_through_is_well_formed(value: str) -> None:
+    if PATTERN.match(value):
+        assert well_formed(value.replace("\t", " "))
+
+
+@given(VALUES)
+def test_ours_is_the_last_element_behind_whatever_the_pattern_lets_through(value: str) -> None:
+    if not PATTERN.match(value):
+        return
+    try:
+        found = elements(f"{value},{OURS}")
+    except IdentityError:
+        return  # of keys that are not XFCC's: refused, not misread
+    assert found[-1:] == elements(OURS)
+    assert len(found) >= 2
+
+
+@given(VALUES)
+def test_so_it_is_for_a_reader_that_takes_every_quote_after_a_backslash_for_escaped(
+    value: str,
+) -> None:
+    """And for one that heeds no backslash but counts quotes, where there are none."""
+    if not PATTERN.match(value):
+        return
+    whole = f"{value},{OURS}"
+    assert not _open_at(whole, len(value), escapes=True)
+    if "\\" not in value:
+        assert not _open_at(whole, len(value), escapes=False)
+
+
+def _open_at(text: str, place: int, *, escapes: bool) -> bool:
+    is_open = False
+    for at in range(place):
+        if text[at] == '"' and not (escapes and is_open and text[at - 1] == "\\"):
+            is_open = not is_open
+    return is_open
+
+
+@pytest.mark.parametrize("case", golden_cases.NAMES)
+@pytest.mark.parametrize("style", [Style(), golden_cases.FULL])
+def test_everything_we_write_may_stand_before(case: str, style: Style) -> None:
+    ((_, value),) = encode("xfcc", golden_cases.load(case), style)
+    assert PATTERN.match(value)
+    assert PATTERN.match(f"{value},{value}, {value}")
+
+
+HOSTILE = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+
+
+@given(HOSTILE, HOSTILE)
+def test_everything_we_write_of_hostile_subjects_may_stand_before(one: str, two: str) -> None:
+    who = caller("x", subject=subject(one, O=two))
+    style = Style(xfcc_details=frozenset(Detail) - {Detail.CHAIN})
+    assert PATTERN.match(element(who, style))
+
+
+@pytest.mark.parametrize("value", ["", "x", 'Subject="', "Hash=a,", "Hash=a\n"])
+def test_what_is_no_element_may_not(value: str) -> None:
+    assert not PATTERN.match(value)
