@@ -2,7 +2,7 @@
 
     gunicorn --bind unix:/run/greeter/app.sock app:app
 
-behind an ingress link with `forward: [x-client-cert]` and `backend: http://unix:/run/greeter/app.sock`.
+behind the link in ../greeter/ingress.yaml: `forward: [x-client-cert]`, `backend: http://unix:/run/greeter/app.sock`.
 """
 
 from django.conf import settings

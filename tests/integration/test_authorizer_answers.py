@@ -1,117 +1,41 @@
-"""What nginx makes of whatever comes out of the agent's socket, and how often it asks at all."""
+"""What nginx makes of whatever comes out of the agent's socket."""
 
 from __future__ import annotations
 
-import bisect
 import http.client
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from handclasp.backend import parse
-from tests import pki
-from tests.identity.specimens import name
-from tests.integration.authorizer_stage import (
-    Asked,
-    WITHOUT_X_SSL_CERT,
-    StandIn,
-    assert_caller_is,
-    last_reason,
+from tests.integration.asking_stage import (
+    FULL,
+    agent,
+    arrivals,
+    asking,
+    assert_who,
+    get,
+    newcomer,
 )
-from tests.integration.ingress_stage import (
-    NAMES,
-    Stage,
-    link,
-    ports,
-    running_stage,
-    spec_of,
-    until,
-)
-from tests.integration.servers import Backend
+from tests.integration.authorizer_stage import WITHOUT_X_SSL_CERT, assert_caller_is, pair_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.integration.ingress_stage import Answer
+    from tests.integration.authorizer_stage import Asked
+    from tests.integration.ingress_stage import Answer, Stage
     from tests.integration.running import Material
 
 pytestmark = pytest.mark.integration
 
-FULL, BARE, OPEN = "full.example.com", "bare.example.com", "open.example.com"
-SVC_B = ["dns:svc-b.internal"]
-
 
 @pytest.fixture(scope="module")
 def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
-    material.add("server-a", sans=NAMES, usages=[pki.SERVER])
-    (port,) = ports(1)
-    listen = f"127.0.0.1:{port}"
-    clients = {"trust": "company", "allow": SVC_B}
-    with Backend() as backend:
-        url = f"http://127.0.0.1:{backend.port}"
-        links = [
-            link("full", listen, url, clients=clients, forward=list(WITHOUT_X_SSL_CERT)),
-            link("bare", listen, url, clients=clients, forward=[]),
-            link(
-                "open",
-                listen,
-                url,
-                clients={"trust": "company", "allow": "any", "certificate_size": "64k"},
-                forward=["handclasp"],
-            ),
-            link(
-                "pages",
-                listen,
-                url,
-                clients={
-                    **clients,
-                    "rules": [{"path": "/"}, {"path": "/admin/", "allow": ["dns:admin.internal"]}],
-                },
-                forward=[],
-            ),
-        ]
-        for one in links:
-            one["limits"] = {"header": "64k"}
-        spec = spec_of(material, links, log={"access": "all"})
-        with (
-            running_stage(material, nginx_build, "answers", spec, port, backend=backend) as running,
-            StandIn(running.running.state / "authorizer" / "ask.sock") as stand_in,
-        ):
-            running.extra["agent"] = stand_in
-            yield running
-
-
-def agent(stage: Stage) -> StandIn:
-    stand_in: StandIn = stage.extra["agent"]
-    return stand_in
-
-
-def arrivals(stage: Stage) -> int:
-    return len(stage.extra["backend"].seen)
-
-
-def get(stage: Stage, who: str, sni: str = FULL, path: str = "/", **more: str) -> Answer:
-    return stage.caller.get(path, sni=sni, credentials=stage.pair(who), **more)  # type: ignore[arg-type]
-
-
-_NUMBER = iter(range(1000))
-
-
-def newcomer(stage: Stage, *sans: str) -> str:
-    """A certificate that nobody was asked about before."""
-    who = f"new-{next(_NUMBER)}"
-    stage.material.add(who, sans=sans or ["svc-b.internal"], key_label="same")
-    return who
-
-
-# Answers that are none
+    with asking(material, nginx_build, "answers") as running:
+        yield running
 
 
 def plain(status: str, *headers: str, body: bytes = b"") -> bytes:
@@ -168,15 +92,6 @@ def test_an_answer_that_is_none_lets_nobody_in(stage: Stage, kind: str) -> None:
         assert_who(stage, who)
 
 
-def pair_of(stage: Stage, who: str) -> pki.Pair:
-    pem = (stage.material.folder / f"{who}.pem").read_bytes()
-    return pki.Pair(x509.load_pem_x509_certificate(pem), stage.material.client.private_key)
-
-
-def assert_who(stage: Stage, who: str) -> None:
-    assert_caller_is(stage.extra["backend"].last, pair_of(stage, who), WITHOUT_X_SSL_CERT)
-
-
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
 def test_a_refusal_in_whatever_form_is_one(stage: Stage, status: str) -> None:
     before = arrivals(stage)
@@ -208,7 +123,7 @@ def test_whoever_holds_the_socket_is_believed_but_no_header_of_the_caller(
     for dialect in WITHOUT_X_SSL_CERT:
         if dialect != "x-client-cert":  # nginx writes that one by itself
             assert parse(seen.headers, dialect) is None
-    assert_caller_is(seen, pair_of(stage, who), ["x-client-cert"])
+    assert_caller_is(seen, pair_of(stage.material, who), ["x-client-cert"])
 
 
 def test_an_answer_that_ends_too_early_ends_the_request(stage: Stage) -> None:
@@ -285,6 +200,27 @@ def test_every_way_through_a_link_asks(stage: Stage, way: str) -> None:
     assert arrivals(stage) == before + 1
 
 
+def test_a_request_that_says_it_is_grpc_is_answered_so_and_gets_no_further(stage: Stage) -> None:
+    """Such answers have HTTP status 200: nowhere may that be taken for a yes."""
+    headers = [("Content-Type", "application/grpc"), ("TE", "trailers")]
+
+    def call(who: str) -> Answer:
+        return stage.caller.get(
+            "/", sni=FULL, credentials=stage.pair(who), headers=headers, method="POST", body=b"x"
+        )
+
+    before = arrivals(stage)
+    refused = call(newcomer(stage, "svc-x.internal"))
+    assert (refused.status, refused.value("grpc-status")) == (200, "7")
+    for nothing in (b"", plain("502 Bad Gateway", "Content-Length: 0"), plain("403 No")[:-2]):
+        with agent(stage).saying(nothing):
+            assert call(newcomer(stage)).status == 503
+    assert arrivals(stage) == before
+    passed = call(newcomer(stage))
+    assert (passed.status, passed.value("grpc-status")) == (200, None)
+    assert arrivals(stage) == before + 1
+
+
 @pytest.mark.parametrize("code", [401, 403, 404, 421, 495, 496, 500, 502, 503, 504])
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 def test_a_backends_own_error_passes_unchanged(stage: Stage, code: int, accept: str) -> None:
@@ -294,128 +230,3 @@ def test_a_backends_own_error_passes_unchanged(stage: Stage, code: int, accept: 
     assert answer.status == code
     assert answer.body == f"the backend says {code}".encode()
     assert answer.value("Retry-After") is None
-
-
-# How often nginx asks
-
-
-def test_a_thousand_requests_of_a_certificate_are_one_question(stage: Stage) -> None:
-    who = newcomer(stage)
-    with agent(stage).saying(None) as asked:
-        assert get(stage, who).status == 200
-
-        def many(count: int) -> set[int]:
-            connection = http.client.HTTPConnection(FULL)
-            with stage.caller.connect(FULL, stage.pair(who)) as connection.sock:
-                return {_one(connection) for _ in range(count)}
-
-        with ThreadPoolExecutor(3) as pool:
-            assert set.union(*pool.map(many, [111] * 9)) == {200}
-        assert len(asked) == 1
-        assert get(stage, who, BARE).status == 200
-        assert len(asked) == 2, "another link, another question"
-
-
-def _one(connection: http.client.HTTPConnection) -> int:
-    connection.request("GET", "/")
-    answer = connection.getresponse()
-    answer.read()
-    return answer.status
-
-
-def test_each_rule_and_each_certificate_is_one_question(stage: Stage) -> None:
-    sni = "pages.example.com"
-    one, two = newcomer(stage), newcomer(stage)
-    with agent(stage).saying(None) as asked:
-        for _ in range(3):
-            for who in (one, two):
-                assert get(stage, who, sni, "/").status == 200
-                assert get(stage, who, sni, "/other?x=y").status == 200
-                assert get(stage, who, sni, "/admin/").status == 403
-                assert get(stage, who, sni, "/admin/x").status == 403
-        assert len(asked) == 4
-        assert (
-            len(
-                {
-                    (each.value("X-Handclasp-Rule"), each.value("X-Handclasp-Certificate"))
-                    for each in asked
-                }
-            )
-            == 4
-        )
-        assert get(stage, one, sni, "//admin/").status == 400
-        assert len(asked) == 4, "what is refused by its path needs no question"
-
-
-def test_a_certificate_of_another_ca_is_no_question(stage: Stage) -> None:
-    with agent(stage).saying(None) as asked:
-        assert get(stage, "stranger").status == 400
-        assert stage.caller.get("/", sni=FULL).status == 400
-        assert asked == []
-
-
-def large(stage: Stage, size: int, who: str = "large") -> int:
-    """A certificate with so many bytes of subject; its length as nginx shows it."""
-    subject = name((NameOID.ORGANIZATIONAL_UNIT_NAME, "u" * size), (NameOID.COMMON_NAME, "svc-b"))
-    pair = stage.material.add(who, subject=subject, sans=["svc-b.internal"], key_label="same")
-    return len(quote(pair.pem.decode(), safe=""))
-
-
-@pytest.mark.parametrize(("sni", "limit"), [(BARE, 10 * 1024), (OPEN, 64 * 1024)])
-def test_a_certificate_larger_than_admitted_is_refused_without_a_question(
-    stage: Stage, sni: str, limit: int
-) -> None:
-    size = bisect.bisect_right(range(limit), limit, key=lambda size: large(stage, size))
-    assert large(stage, size + 16) > limit
-    with agent(stage).saying(None) as asked:
-        answer = get(stage, "large", sni)
-        assert answer.status == 403
-        assert asked == []
-    assert until(lambda: last_reason(stage.running, sni) == "certificate-too-large")
-    if sni == OPEN:
-        return  # The backend here takes no header of that size.
-    assert limit - 64 < large(stage, size - 16) <= limit
-    with agent(stage).saying(None) as asked:
-        for _ in range(3):
-            assert get(stage, "large", sni).status == 200
-        assert len(asked) == 1, "the largest one admitted is remembered"
-
-
-def test_headers_larger_than_nginx_keeps_are_a_refusal_that_is_remembered(stage: Stage) -> None:
-    assert 4_500 < large(stage, 3_000) < 10_240
-    before = arrivals(stage)
-    with agent(stage).saying(None) as asked:
-        for _ in range(3):
-            assert get(stage, "large").status == 403
-        assert len(asked) == 1
-        assert until(lambda: last_reason(stage.running, FULL) == "headers-too-large")
-        assert arrivals(stage) == before
-        assert get(stage, "large", BARE).status == 200
-
-
-def test_without_the_policys_link_every_request_is_a_question(stage: Stage) -> None:
-    """Somebody removed it, or made it lead elsewhere: nothing is remembered, decisions stay right."""
-    current = stage.running.state / "policy" / "current"
-    digest = current.readlink()
-    one, other = newcomer(stage), newcomer(stage, "svc-x.internal")
-
-    def judged(questions: int) -> None:
-        with agent(stage).saying(None) as asked:
-            for _ in range(3):
-                assert get(stage, one).status == 200
-                assert_who(stage, one)
-                assert get(stage, other).status == 403
-            assert len(asked) == questions
-
-    try:
-        current.unlink()
-        judged(6)
-        current.symlink_to(current.parent)
-        judged(6)
-        with agent(stage).saying(b""):
-            assert get(stage, one).status == 503
-    finally:
-        current.unlink(missing_ok=True)
-        current.symlink_to(digest)
-    judged(2)
-    judged(0)

@@ -3,14 +3,19 @@ against the memory of answers: what one rule said about a certificate is no answ
 
 from __future__ import annotations
 
-import http.client
 import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import pki
-from tests.integration.authorizer_stage import WITHOUT_X_SSL_CERT, assert_caller_is, last_reason
+from tests.integration.authorizer_stage import (
+    WITHOUT_X_SSL_CERT,
+    assert_caller_is,
+    pair_of,
+    refused_for,
+    status_over,
+)
 from tests.integration.http2_client import Http2Client
 from tests.integration.ingress_stage import (
     NAMES,
@@ -20,13 +25,12 @@ from tests.integration.ingress_stage import (
     read_answers,
     running_stage,
     spec_of,
-    until,
 )
 from tests.integration.servers import Backend
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.integration.ingress_stage import Answer
@@ -65,12 +69,28 @@ def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
                 clients={**clients, "rules": [_by_name(rule) for rule in RULES]},
             ),
         ]
+        # Callers without certificate may enter where no rule says who may.
+        optional = [{"path": "/"}, {"path": "/admin/", "allow": ADMIN}]
+        links.append(
+            link(
+                "optional",
+                listen,
+                url,
+                clients={
+                    "trust": "company",
+                    "verify": "optional",
+                    "allow": SVC_B,
+                    "rules": optional,
+                },
+                forward=["handclasp"],
+            )
+        )
         spec = spec_of(material, links, log={"access": "all"})
         with running_stage(material, nginx_build, "paths", spec, port, backend=backend) as running:
             yield running
 
 
-def _by_name(rule: dict[str, object]) -> dict[str, object]:
+def _by_name(rule: Mapping[str, object]) -> dict[str, object]:
     named = rule["allow"]
     assert isinstance(named, list)
     return {
@@ -99,6 +119,8 @@ def ask(
 
 
 AMBIGUOUS = [
+    "/b\xc3\xbcro/",
+    "/b%fcro//",
     "//admin",
     "//admin/",
     "/./admin/",
@@ -178,8 +200,7 @@ def test_ambiguous_paths_are_refused_whoever_asks(stage: Stage, sni: str) -> Non
 def test_paths_below_a_rule_are_refused_to_whom_only_a_wider_one_lets_in(
     stage: Stage, sni: str
 ) -> None:
-    for target in REFUSED:
-        target = target.replace("paths.example.com", sni)
+    for target in (one.replace(MAIN, sni) for one in REFUSED):
         before = arrivals(stage)
         refused = ask(stage, target, sni=sni)
         assert refused is not None, target
@@ -192,8 +213,7 @@ def test_paths_below_a_rule_are_refused_to_whom_only_a_wider_one_lets_in(
 
 @pytest.mark.parametrize("sni", [MAIN, "native.example.com"])
 def test_paths_beside_a_rule_pass_as_they_were_sent(stage: Stage, sni: str) -> None:
-    for target in PASSED:
-        target = target.replace("paths.example.com", sni)
+    for target in (one.replace(MAIN, sni) for one in PASSED):
         answer = ask(stage, target, sni=sni)
         assert answer is not None, target
         assert answer.status == 200, target
@@ -276,21 +296,67 @@ def test_the_log_says_why_and_the_answer_does_not(stage: Stage) -> None:
         answer = ask(stage, target, who, method=method)
         assert answer is not None
         assert answer.status == status
-        assert until(lambda reason=reason: last_reason(stage.running, MAIN) == reason), reason
+        assert refused_for(stage.running, MAIN, reason)
         if reason:
             told = str(answer.headers).lower() + answer.text.lower()
             assert reason not in told
             assert "hc-reason" not in told
 
 
-def test_headers_that_rename_path_or_method_change_nothing(stage: Stage) -> None:
-    names = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Original-URL", "X-Rewrite-URL")
-    for who, path, status in (("svc-b", "/admin/", 403), ("svc-b", "/x", 200)):
-        headers = [*((one, "/x") for one in names[2:]), *((one, "GET") for one in names[:2])]
-        answer = stage.caller.get(path, sni=MAIN, credentials=stage.pair(who), headers=headers)
-        assert answer.status == status
+def test_headers_that_rename_path_or_method_do_not_arrive(stage: Stage) -> None:
+    """A POST that the backend takes for a DELETE was judged as a POST."""
+    paths = ["X-Original-URL", "X-Rewrite-URL"]
+    methods = ["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"]
+    headers = [*((one, "/admin/") for one in paths), *((one, "DELETE") for one in methods)]
+    headers += [(one.replace("-", "_"), two) for one, two in headers]
+    for sni in (MAIN, "native.example.com"):
+        refused = stage.caller.get(
+            "/admin/", sni=sni, credentials=stage.pair(), headers=headers, method="POST"
+        )
+        assert refused.status == 403
+        answer = stage.caller.get(
+            "/x", sni=sni, credentials=stage.pair(), headers=headers, method="POST"
+        )
+        assert answer.status == 200
+        seen = stage.extra["backend"].last
+        assert [one for one in (*paths, *methods) if seen.values(one)] == []
+    # Where no rule goes by method they are the application's business.
+    stage.caller.get(
+        "/x", sni="optional.example.com", credentials=stage.pair(), headers=headers, method="POST"
+    )
     seen = stage.extra["backend"].last
-    assert seen.values("X-Original-URL") == seen.values("X-Rewrite-URL") == []
+    assert [one for one in (*paths, *methods) if seen.values(one)] == methods
+
+
+def test_callers_without_certificate_enter_where_no_rule_names_anybody(stage: Stage) -> None:
+    sni = "optional.example.com"
+    seen = stage.extra["backend"].seen
+    for _ in range(2):  # the second time from memory
+        for path, who, status in (
+            ("/x", None, 200),
+            ("/admin/", None, 403),
+            ("/admin/", "admin", 200),
+            ("/admin/", "svc-b", 403),
+            ("/x", "svc-b", 200),
+            ("/x", "svc-x", 403),  # to show a certificate is to be judged by it
+            ("/x", "stranger", 400),
+            ("//admin/", None, 400),
+            ("/%61dmin/", None, 403),
+        ):
+            before = len(seen)
+            credentials = stage.pair(who) if who else None
+            answer = stage.caller.get(path, sni=sni, credentials=credentials)
+            assert answer.status == status, (path, who)
+            assert len(seen) == before + (status == 200)
+            if status == 200:
+                pair = pair_of(stage.material, who) if who else None
+                assert_caller_is(seen[-1], pair, ["handclasp"])
+    assert ask_nobody(stage, sni, "/admin/") == 403
+    assert refused_for(stage.running, sni, "no-certificate")
+
+
+def ask_nobody(stage: Stage, sni: str, path: str) -> int:
+    return stage.caller.get(path, sni=sni).status
 
 
 # The memory of answers
@@ -302,12 +368,8 @@ def steps(stage: Stage, who: str, order: tuple[tuple[str, str], ...], *, togethe
     allowed[("GET", "/admin/")] = False
 
     def judged(tls: ssl.SSLSocket, method: str, path: str) -> None:
-        connection = http.client.HTTPConnection(MAIN)
-        connection.sock = tls
-        connection.request(method, path)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == (200 if allowed[(method, path)] else 403), (method, path, order)
+        status = status_over(tls, MAIN, path, method=method)
+        assert status == (200 if allowed[(method, path)] else 403), (method, path, order)
 
     if together:
         with stage.caller.connect(MAIN, stage.pair(who)) as tls:

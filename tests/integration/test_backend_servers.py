@@ -14,6 +14,7 @@ import yaml
 from tests import pki
 from tests.backend.callers import headers
 from tests.backend.serving import ROOT, ask, serving
+from tests.conftest import BUILDS
 from tests.integration.ingress_stage import ports, running_stage, until
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ def servers(place: Path) -> Iterator[dict[str, tuple[Path, int]]]:
 
 
 @pytest.fixture(scope="module")
-def stage(
-    material: Material, servers: dict[str, tuple[Path, int]], nginx_build: Path
-) -> Iterator[Stage]:
-    """The link of the example, once for every server; what is moved is the place of things."""
+def stages(
+    material: Material, servers: dict[str, tuple[Path, int]], nginx_builds: dict[str, Path]
+) -> Iterator[dict[str, Stage]]:
+    """Both builds at once, so that the servers are started once."""
     certs = material.folder / "certs"
-    certs.mkdir(exist_ok=True)
+    certs.mkdir()
     (certs / "ca.pem").write_bytes(material.ca.pem)
     pki.leaf(material.ca, "greeter", sans=["*.example.com"], usages=[pki.SERVER]).write(
         certs, "greeter"
@@ -80,21 +81,36 @@ def stage(
         material.add(name, sans=[f"uri:{spiffe_id}", f"{name}.internal"])
     material.add("foreign", sans=["uri:spiffe://example.org.example/first"])
     material.add("two", sans=[f"uri:{spiffe_id}" for spiffe_id in CALLERS.values()])
-    (port,) = ports(1)
+    with contextlib.ExitStack() as stack:
+        yield {
+            build: stack.enter_context(
+                running_stage(material, nginx, "greeter", spec_at(port, servers), port)
+            )
+            for (build, nginx), port in zip(nginx_builds.items(), ports(2), strict=True)
+        }
+
+
+def spec_at(port: int, servers: dict[str, tuple[Path, int]]) -> dict[str, Any]:
+    """The link of the example, once for every server; what is moved is the place of things."""
     text = (ROOT / "examples" / "greeter" / "ingress.yaml").read_text("utf-8")
     spec: dict[str, Any] = yaml.safe_load(text)
     (link,) = spec["ingress"]
-    spec["ingress"] = [copy.deepcopy(link) for _ in NAMES]
-    for name, moved in zip(NAMES, spec["ingress"], strict=True):
-        moved |= {
+    moved = {
+        name: {
             "name": name,
             "listen": f"127.0.0.1:{port}",
             "server_names": [f"{name}.example.com"],
-            "backend": f"http://unix:{servers[name][0]}",
+            "backend": f"http://unix:{socket}",
         }
-    spec["log"] = {"access": "all"}
-    with running_stage(material, nginx_build, "greeter", spec, port) as running:
-        yield running
+        for name, (socket, _) in servers.items()
+    }
+    links = [{**copy.deepcopy(link), **places} for places in moved.values()]
+    return {**spec, "ingress": links, "log": {"access": "all"}}
+
+
+@pytest.fixture(params=BUILDS)
+def stage(stages: dict[str, Stage], request: pytest.FixtureRequest) -> Stage:
+    return stages[request.param]
 
 
 def call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 
+from handclasp.agent.control import ask as control_ask
 from handclasp.certs.dn import issuer_text
 from tests import pki
 from tests.integration.ingress_stage import link, ports, spec_of, until
@@ -58,6 +60,14 @@ class Denying:
         """Of the asking link and of the native one."""
         return self.status(ASKING, who), self.status(NATIVE, who)
 
+    def agent(self, method: str, path: str, told: object = None) -> dict[str, Any]:
+        """Straight to the agent's control socket."""
+        control = self.running.state / "run" / "control.sock"
+        return asyncio.run(control_ask(control, method, path, told))
+
+    def generation(self) -> int:
+        return int(self.agent("GET", "/status.json")["generation"])
+
     def deny(self, *arguments: object, form: str = "text") -> subprocess.CompletedProcess[str]:
         return handclasp(
             *("deny", "--state-dir", self.running.state, "--format", form),
@@ -71,6 +81,13 @@ def ask(connection: http.client.HTTPSConnection, name: str) -> int:
     answer = connection.getresponse()
     answer.read()
     return answer.status
+
+
+def answers(denying: Denying) -> set[Path]:
+    """The files in which nginx keeps what the agent said."""
+    return {
+        one for one in (denying.running.state / "nginx" / "answers").rglob("*") if one.is_file()
+    }
 
 
 def spec(material: Material, port: int, backend: Backend, **clients: Any) -> dict[str, Any]:
@@ -99,24 +116,28 @@ def denying(material: Material, nginx_build: Path) -> Iterator[Denying]:
 @pytest.fixture(autouse=True)
 def nobody_stays_denied(denying: Denying) -> Iterator[None]:
     yield
-    listed = json.loads(denying.deny("--list", form="json").stdout)
-    for one in listed["denied"]:
-        if one["sha256"]:
-            denying.deny("--undo", one["sha256"])
-        else:
-            denying.deny("--undo", "--serial", one["serial"], "--issuer", one["issuer"])
+    for one in denying.agent("GET", "/denied")["denied"]:
+        serial = one["serial"] and int(one["serial"], 16)
+        denying.agent("POST", "/undo", {**one, "serial": serial})
 
 
 def test_a_denied_file_is_refused_at_once_and_open_connections_with_it(denying: Denying) -> None:
     kept = {name: denying.connection(name) for name in (ASKING, NATIVE)}
-    generation = denying.running.status()["generation"]
+    generation = denying.generation()
     assert [ask(connection, name) for name, connection in kept.items()] == [200, 200]
+    kept_answers = answers(denying)
+    assert kept_answers
     done = denying.deny("svc-b.pem", "--why", "stolen")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [ask(connection, name) for name, connection in kept.items()] == [403, 403]
     assert denying.both() == (403, 403)
     assert denying.both("svc-x") == (200, 200), "nobody else is refused"
-    assert denying.running.status()["generation"] == generation, "without a reload"
+    status = denying.agent("GET", "/status.json")
+    assert status["generation"] == generation, "without a reload"
+    assert status["callers"]["denied"] == 1
+    assert status["callers"]["answers"]["denied"] >= 1
+    assert until(lambda: not any(path.stat().st_size for path in kept_answers if path.exists()))
+    assert all(path.stat().st_size for path in answers(denying) - kept_answers)
     assert denying.deny("svc-b.pem", "--undo").returncode == 0
     assert [ask(connection, name) for name, connection in kept.items()] == [200, 200]
     for connection in kept.values():
@@ -186,7 +207,7 @@ def test_the_agents_socket_alone_takes_orders(denying: Denying, tmp_path: Path) 
 
 
 def test_a_list_that_changes_on_disk_is_in_force_without_a_reload(denying: Denying) -> None:
-    generation = denying.running.status()["generation"]
+    generation = denying.generation()
     kept = denying.connection(ASKING)
     assert ask(kept, ASKING) == 200
     crl = denying.material.folder / "ca.crl"
@@ -199,7 +220,7 @@ def test_a_list_that_changes_on_disk_is_in_force_without_a_reload(denying: Denyi
         denying.running.wait_for("revocation lists read")
         assert ask(kept, ASKING) == 403
         assert denying.status(ASKING, "svc-x") == 200
-        assert denying.running.status()["generation"] == generation
+        assert denying.generation() == generation
     finally:
         replace(crl, before)
     denying.running.wait_for("revocation lists read", count=2)

@@ -217,7 +217,7 @@ def test_the_account_is_read_from_that_configuration_or_named_rightly(
     done = shop.check()
     assert done.returncode == 0, done.stdout
     assert "workers-locked-out" not in slugs(done)
-    seen = (shop.state / "authorizer").stat()
+    seen = (shop.state / "ask").stat()
     assert (seen.st_mode & 0o777, seen.st_gid) == (0o750, pwd.getpwnam(ACCOUNT).pw_gid)
 
 

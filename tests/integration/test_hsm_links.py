@@ -383,7 +383,7 @@ def test_a_state_directory_and_a_module_of_any_name_work(
 ) -> None:
     """What is in a spec may hold less (spec.names.check_path); --state-dir and a URI's module-path any."""
     tls = free_port()
-    odd = material.folder / "odd" / ODD
+    odd = material.folder / f"odd-{tls}" / ODD
     odd.mkdir(parents=True)
     module = odd / "soft $hsm.so"
     module.symlink_to(token.module)

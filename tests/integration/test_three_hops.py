@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from handclasp.agent.machine import worker_account
 from handclasp.backend import IdentityError
+from handclasp.backend.asgi import KEY, ClientIdentityMiddleware
 from tests.integration.earlier_hops import haproxy_hop, nginx_hops
 from tests.integration.hop_stage import (
     KINDS,
@@ -20,6 +22,7 @@ from tests.integration.hop_stage import (
     hop_stage,
     last,
     read,
+    sha256,
     straight,
     through,
 )
@@ -183,6 +186,55 @@ def test_a_hop_speaks_by_the_header_that_is_read_and_by_no_other(stage: Stage) -
     for spelling in (ORIGINAL, "X-SSL-CERT", "X_Client_Cert", XFCC):
         straight(stage, "spiffe", "gateway", [(spelling, escaped(stage, "customer"))])
         assert_told(stage, "x-client-cert", "gateway", None)
+
+
+@pytest.mark.parametrize("who", ["gateway", "impostor"])
+def test_two_middlewares_give_the_application_both_of_them(stage: Stage, who: str) -> None:
+    """As docs/how-to/backend.md puts them together."""
+    trusted, given = ["127.0.0.1"], list[Any]()
+
+    async def app(scope: Any, _: Any, __: Any) -> None:
+        given.append((scope[KEY], scope["original_client"]))
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        given.append(message)
+
+    def wrapped(inner: dict[str, Any], outer: dict[str, Any]) -> Any:
+        within = ClientIdentityMiddleware(app, trusted_peers=trusted, **inner)
+        return ClientIdentityMiddleware(within, trusted_peers=trusted, **outer)
+
+    original = {"key": "original_client"}
+    stacks = {
+        "spiffe": wrapped(
+            {"dialect": "original-client-cert", "required": False, **original},
+            {"dialect": "x-client-cert", "keep_other_dialects": True},
+        ),
+        "appending": wrapped(
+            {"dialect": "xfcc", "hop": "original", **original},
+            {"dialect": "xfcc", "hop": "nearest"},
+        ),
+    }
+    told = [("X-Client-Cert", escaped(stage, "customer")), (XFCC, element(stage, "customer"))]
+    for link_name, stack in stacks.items():
+        seen = straight(stage, link_name, who, told)
+        scope = {
+            "type": "http",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in seen.headers],
+            "client": ("127.0.0.1", 4711),
+            "server": ("127.0.0.1", 8000),
+        }
+        asyncio.run(stack(scope, receive, send))
+        hop, before = given[-1]
+        assert hop.sha256 == sha256(stage, who)
+        if who == "gateway":
+            assert before.sha256 == sha256(stage, "customer")
+        elif link_name == "appending":
+            assert before.sha256 == hop.sha256
+        else:
+            assert before is None
 
 
 @pytest.mark.parametrize("who", ["gateway", "impostor"])

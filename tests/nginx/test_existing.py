@@ -127,6 +127,7 @@ def test_servers_of_an_existing_installation_state_what_they_would_take_over(bui
     stated = dict(
         line.removesuffix(";").split(" ", 1) for line in files["inherited.conf"].splitlines()
     )
+    assert stated["satisfy"] == "all"
     for name in ("proxy_cache", "proxy_store", "auth_request", "gzip", "mirror", "grpc_bind"):
         assert stated[name] == "off"
     assert stated["proxy_ssl_crl"] == stated["grpc_ssl_crl"] == '""'

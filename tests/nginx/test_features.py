@@ -72,6 +72,7 @@ MAIN: dict[Feature, str] = {
 # What -t accepts from any version and what differs only in a handshake cannot be told this way.
 NOT_TOLD_BY_A_TEST = {
     Feature.EARLY_LOG,
+    Feature.JOINED_HEADERS,
     Feature.PER_SERVER_PROTOCOLS,
     Feature.PROXY_PASSWORD_FILE_WITH_VARIABLES,
     Feature.SERVER_CERTIFICATE_VARIABLES,

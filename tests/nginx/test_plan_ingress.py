@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.nginx.planning import DISTRIBUTION, Planner, ingress
+from tests.nginx.planning import DISTRIBUTION, WHEEL, Planner, ingress
 
 OLD = "debian-11-1.18.0"
 
@@ -42,3 +42,14 @@ def test_what_is_not_written_is_no_reason_to_refuse() -> None:
 def test_the_suites_of_the_policy_at_the_top_are_checked_too() -> None:
     suites = {"ciphers": ["TLS_AES_128_GCM_SHA256"]}
     assert refusals(OLD, ingress(), tls=suites) == ["tls.ciphers"]
+
+
+def test_an_nginx_that_sees_one_of_two_headers_is_said_where_it_matters() -> None:
+    link = ingress(original_certificate={"trusted": ["cn:gateway"]})
+
+    def slugs(build: str, link: dict[str, Any]) -> set[str]:
+        return {finding.slug for finding in Planner(build).result(ingress=[link]).findings}
+
+    assert "original-certificate-first-of-two" in slugs(DISTRIBUTION, link)
+    assert "original-certificate-first-of-two" not in slugs(WHEEL, link)
+    assert "original-certificate-first-of-two" not in slugs(DISTRIBUTION, ingress())

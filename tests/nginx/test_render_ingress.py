@@ -202,7 +202,7 @@ def assert_agent_is_asked(server: Node, name: str) -> None:
     assert asking.all("internal")
     assert asking.one("root") == ("/state/policy/current",)
     (key,) = asking.one("proxy_cache_key")
-    parts = ("$realpath_root", "$ssl_client_verify", "$ssl_client_escaped_cert")
+    parts = ("$hc_policy", "$ssl_client_verify", "$ssl_client_escaped_cert")
     assert key.split("|")[1:] == [f"$hc_rule_{name}", *parts]
     assert asking.one("proxy_cache_use_stale") == ("off",)
     assert asking.one("proxy_pass_request_headers") == ("off",)

@@ -91,7 +91,7 @@ def test_nothing_is_open_to_others_when_nginx_runs_as_the_owner(tmp_path: Path, 
         state.switch(generation=1, identities={"svc": "v1"}).commit()
         assert mode(state.path) == 0o700
         found = modes(state.path)
-        assert (found.pop("run"), found.pop("authorizer")) == (0o750, 0o750)
+        assert (found.pop("run"), found.pop("ask")) == (0o750, 0o750)
         wrong = {
             name: oct(bits)
             for name, bits in found.items()
@@ -146,7 +146,7 @@ def test_workers_group_gets_passage_and_keys_and_no_more(open_place: Path, umask
         assert state.blocked_ancestor() is None
     passable = {
         *(".", "identities", "identities/svc", "identities/svc/v1", "identities/svc/v1/root"),
-        *("nginx", "nginx/logs", "nginx/temp", "run", "authorizer", "policy", "denied"),
+        *("nginx", "nginx/logs", "nginx/temp", "run", "ask", "policy", "denied"),
     }
     readable = {"identities/svc/v1/cert.pem", "identities/svc/v1/key.pem"}
     for name, bits in {".": mode(path), **modes(path)}.items():

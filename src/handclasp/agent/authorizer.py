@@ -5,6 +5,7 @@ Over it nothing is changed. Without it, or when its answer is late or none, nobo
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections import Counter
@@ -18,6 +19,7 @@ from handclasp.agent.denials import Denials, denied_files
 from handclasp.agent.policies import Question, make_policies
 from handclasp.errors import EnvironmentFault
 from handclasp.nginx.durable import fresh_name
+from handclasp.nginx.enforcement import wipe
 from handclasp.nginx.render.authorizer import ANSWER, HOP, QUESTION, REASON
 from handclasp.spec.access import Reason
 
@@ -90,16 +92,19 @@ class Authorizer:
     def deny(self, denial: Denial) -> bool:
         """Refuses a certificate from the next request on; whether it was not refused before. Raises
         EnvironmentFault."""
-        return self.denials.add(denial) and self._again()
+        new = self.denials.add(denial)
+        self._again()  # also when it was told before: what was done about it then may have failed
+        return new
 
     def undo(self, denial: Denial) -> bool:
         """Takes a denial back; whether there was one. Raises EnvironmentFault."""
-        return self.denials.remove(denial) and self._again()
+        known = self.denials.remove(denial)
+        self._again()
+        return known
 
-    def _again(self) -> bool:
+    def _again(self) -> None:
         if self._prepared is not None and self._prepared.plan is not None:
             self._enforce(self._prepared.plan, self._material(self._prepared))
-        return True
 
     def _material(self, prepared: Prepared) -> Material:
         """What the plan was made from, with lists that were read later: going back to a plan, or new
@@ -111,10 +116,15 @@ class Authorizer:
         return replace(prepared.material, trust=trust)
 
     def _enforce(self, plan: Plan, material: Material) -> None:
-        self._policies = make_policies(plan, material, self.denials.denied(), self._policies)
         enforcement = self._state.enforcement
+        policies = make_policies(plan, material, self.denials.denied(), self._policies)
+        name = enforcement.policy_name(policies.digest)
+        # Before nginx can ask under the new name.
+        self._policies = replace(policies, name=name)
         enforcement.set_denied(denied_files(plan, self.denials.entries))
-        enforcement.set_policy(self._policies.digest)
+        kept = enforcement.answers() if enforcement.policy() != name else ()
+        if enforcement.set_policy(name) and kept:
+            asyncio.get_running_loop().run_in_executor(None, wipe, kept)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._policies is None:
@@ -153,9 +163,11 @@ def _listener(path: Path, access: Access) -> socket.socket:
     fresh = fresh_name(path)
     fresh.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     before = os.umask(0o177)
     try:
-        listener.bind(str(fresh))
+        # By the open directory: a socket's path has 107 bytes at most, and this name is the longer one.
+        listener.bind(f"/proc/self/fd/{folder}/{fresh.name}")
         if access.group is not None:
             os.chown(fresh, -1, access.group)
         fresh.chmod(access.mode)
@@ -171,4 +183,5 @@ def _listener(path: Path, access: Access) -> socket.socket:
         ) from error
     finally:
         os.umask(before)
+        os.close(folder)
     return listener

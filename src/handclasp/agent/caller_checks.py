@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from handclasp.agent.header_sizes import size_findings
 from handclasp.certs import facts
 from handclasp.certs.chain import build_path, self_signed
-from handclasp.certs.counting import counted
 from handclasp.certs.dn import subject_text
 from handclasp.findings import Finding, Severity, Where, found
 from handclasp.identity.caller import UnreadableCertificateError, read_caller
@@ -302,4 +301,4 @@ def _refused(
     rules = compile_rules(one for rule_set in server.rules for one in rule_set.rule.allow)
     if any(rule.holds(caller) for rule in rules):
         return None
-    return f"no allow rule of {counted(len(rules), 'rule')} there holds for {subject_text(leaf)}"
+    return f"no allow rule there holds for {subject_text(leaf)}"

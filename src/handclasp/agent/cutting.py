@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _RELOAD_SECONDS = 30.0
 GRACE_SECONDS = 5.0
+_NO_GRACE = 0.0
 _POLL_SECONDS = 0.1
 
 
@@ -37,6 +38,8 @@ async def cut_open_connections(carrier: Carrier) -> None:
             break
         await asyncio.sleep(_POLL_SECONDS)
     left = before & {one.pid for one in master.workers()}
+    # Workers of an nginx that was replaced still finish what they had.
+    await carrier.retirees.end(_NO_GRACE)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from handclasp.agent.authorizer import Authorizer
@@ -34,7 +35,8 @@ class Listeners:
         self._state, self._in_effect = state, in_effect
         self.authorizer = Authorizer(state, clock)
         orders = Orders(self.authorizer, in_effect, cut)
-        self._status = StatusServers(snapshot, orders.routes())
+        self._snapshot = snapshot
+        self._status = StatusServers(self._with_callers, orders.routes())
 
     async def start(self, prepared: Prepared) -> None:
         """Raises EnvironmentFault."""
@@ -47,6 +49,12 @@ class Listeners:
         changed yet, and nginx's new workers may ask at once. Raises EnvironmentFault."""
         await self._status.listen(prepared.spec.status.listen if prepared.spec.status else None)
         self.authorizer.take(prepared)
+
+    def _with_callers(self) -> Snapshot | None:
+        seen, authorizer = self._snapshot(), self.authorizer
+        if seen is None:
+            return None
+        return replace(seen, answers=authorizer.answers, denied=len(authorizer.denials.entries))
 
     async def watch(self) -> None:
         """Follows revocation lists on disk. Does not end."""

@@ -101,10 +101,12 @@ class RulePolicy:
 @dataclass(frozen=True, slots=True)
 class Policies:
     """Everything in force. `rules` by the id that nginx sends, those of configurations before included, for
-    workers that still drain; `digest` names what is denied and revoked."""
+    workers that still drain; `digest` is that of what is denied and revoked, `name` what stands for it in
+    nginx's keys."""
 
     rules: Mapping[str, RulePolicy]
     digest: str
+    name: str
 
     def answer(self, question: Question, *, now: datetime) -> Answer:
         """The decision, and for how long nginx may believe it. Never raises: what is odd is a denial."""
@@ -154,7 +156,7 @@ class Policies:
         caller: Caller | None,
         now: datetime,
     ) -> Answer:
-        if question.policy != self.digest:
+        if question.policy != self.name:
             # Asked under another policy than the one that answers: it would be kept under the wrong name.
             return answer
         fresh, outage = rule.link.asked.fresh, rule.link.asked.outage
@@ -188,7 +190,8 @@ def make_policies(
                 chained=needs_chain((*allow, *link.hops))
                 or not _WITH_CHAIN.isdisjoint(server.authorizer.dialects),
             )
-    return Policies(rules, _digest(refused))
+    digest = _digest(refused)
+    return Policies(rules, digest, digest)
 
 
 def genuine_lists(
@@ -233,13 +236,16 @@ def _described(link: LinkPolicy, caller: Caller | None, decision: Decision) -> A
 
 
 def _until_change(caller: Caller, now: datetime) -> timedelta:
-    """How long the certificates concerned stay as valid, or as invalid, as they are."""
+    """How long the certificates concerned stay as valid, or as invalid, as they are.
+
+    The last second of a certificate is one of its life (RFC 5280, 4.1.2.5).
+    """
     chain = caller.chain
     above = (*chain.intermediates, chain.anchor) if chain else ()
-    moments = [caller.not_before, caller.not_after]
-    for one in above:
-        moments += [one.not_valid_before_utc, one.not_valid_after_utc]
-    ahead = [moment - now for moment in moments if moment > now]
+    begins = [caller.not_before, *(one.not_valid_before_utc for one in above)]
+    ends = [caller.not_after, *(one.not_valid_after_utc for one in above)]
+    ahead = [moment - now for moment in begins if moment > now]
+    ahead += [moment - now for moment in ends if moment >= now]
     return min(ahead, default=timedelta.max)
 
 

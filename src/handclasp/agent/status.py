@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handclasp.certs.dn import subject_text
@@ -32,6 +32,10 @@ class Snapshot:
     refused_change: str | None  # why the spec on disk is not the one in effect
     unresolved: frozenset[str] = frozenset()  # names nginx follows that have no address at present
     token_news: tuple[Outage | None, int] = (None, 0)  # and how often nginx was restarted for one
+    answers: Mapping[str, int] = field(
+        default_factory=dict
+    )  # given to nginx about callers, by reason
+    denied: int = 0  # certificates
 
     @property
     def ready(self) -> bool:
@@ -62,6 +66,7 @@ class Snapshot:
             "generation": self.applied.generation,
             "refused_change": self.refused_change,
             "tokens": self._tokens(),
+            "callers": {"answers": dict(self.answers), "denied": self.denied},
             "links": self._links(),
             "identities": self._identities(),
             "findings": [

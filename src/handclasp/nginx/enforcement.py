@@ -8,47 +8,62 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from handclasp.nginx import durable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
 CURRENT = "current"
-POLICY, DENIED, AUTHORIZER = "policy", "denied", "authorizer"
+ANSWERS = "answers"
+POLICY, DENIED, AUTHORIZER = "policy", "denied", "ask"
 
 
 class Enforcement:
-    """The two, below one state directory. `passage`: how directories are made that workers pass through."""
+    """The two, below one state directory. `passage`: how directories are made that workers pass through;
+    `answers` is nginx's cache of the agent's answers."""
 
-    def __init__(self, root: Path, passage: durable.Access) -> None:
-        self._policy, self._denied = root / POLICY, root / DENIED
+    def __init__(self, root: Path, passage: durable.Access, answers: Path) -> None:
+        self._policy, self._denied, self._answers = root / POLICY, root / DENIED, answers
         self._passage = passage
 
     def policy(self) -> str | None:
         """The policy in force."""
         return durable.link_target(self._policy / CURRENT)
 
-    def set_policy(self, digest: str) -> bool:
+    def policy_name(self, digest: str) -> str:
+        """The name for a policy: that in force when it is the same policy, so that a new agent finds the
+        answers of before; else one that was never in force, for its answers are wiped."""
+        known, _, number = (self.policy() or "").partition("-")
+        if known == digest:
+            return f"{digest}-{number}"
+        return f"{digest}-{int(number) + 1 if number.isdigit() else 1}"
+
+    def answers(self) -> tuple[Path, ...]:
+        """The files nginx keeps answers in."""
+        return tuple(path for path in self._answers.glob("*/*/*") if path.is_file())
+
+    def set_policy(self, name: str) -> bool:
         """Puts a policy in force with one rename; whether it is another one. Raises EnvironmentFault."""
         before = self.policy()
         with durable.reported("put a policy in force in", self._policy):
-            durable.ensure_directory(self._policy / digest, self._passage)
-            if before == digest:
+            durable.ensure_directory(self._policy / name, self._passage)
+            if before == name:
                 return False
             link = self._policy / CURRENT
             fresh = durable.fresh_name(link)
             fresh.unlink(missing_ok=True)
-            fresh.symlink_to(digest)
+            fresh.symlink_to(name)
             fresh.rename(link)
             durable.fsync_directory(self._policy)
-            for name in [path.name for path in self._policy.iterdir()]:
+            for path in self._policy.iterdir():
                 # The one before stays: a request that has read the link may still look it up.
-                if name not in (CURRENT, digest, before):
+                if path.name not in (CURRENT, name, before):
                     with contextlib.suppress(OSError):
-                        (self._policy / name).rmdir()
+                        path.rmdir()
         return True
 
     def set_denied(self, wanted: Collection[tuple[str, str]]) -> None:
@@ -69,3 +84,11 @@ class Enforcement:
                         file.unlink()
                 if not any(folder.iterdir()):
                     folder.rmdir()
+
+
+def wipe(files: Iterable[Path]) -> None:
+    """Empties files of answers that nothing can ask for any more. nginx removes them in its own time; if
+    they were gone it would log each as a failure (ngx_http_file_cache_delete)."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            os.truncate(file, 0)

@@ -51,6 +51,7 @@ class Feature(StrEnum):
     GRPC = "grpc"
     REALIP = "realip"
     AUTHORIZER = "authorizer"
+    JOINED_HEADERS = "joined-headers"
     LIMIT_REQ = "limit-req"
     STUB_STATUS = "stub-status"
     STREAM = "stream"
@@ -138,6 +139,8 @@ NEEDS: dict[Feature, Need] = {
     Feature.PROXY_HTTP2: Need("HTTP/2 to the upstream", (1, 29, 4), ("http_v2",)),
     Feature.GRPC: Need("gRPC", modules=("http_v2", "http_grpc")),
     Feature.REALIP: Need("real client addresses (set_real_ip_from)", modules=("http_realip",)),
+    # Multiple header lines with one name are joined in $http_NAME (CHANGES of 1.23.0).
+    Feature.JOINED_HEADERS: Need("all headers of one name in a variable", (1, 23, 0)),
     Feature.AUTHORIZER: Need(
         "asking the agent about callers (auth_request and proxy_cache)",
         modules=("http_auth_request", "http_proxy", "http_cache"),

@@ -62,7 +62,7 @@ class Layout:
     @property
     def authorizer_socket(self) -> PurePosixPath:
         """Where the agent answers nginx's questions about callers."""
-        return self.root / "authorizer" / "ask.sock"
+        return self.root / "ask" / "sock"
 
     @property
     def answers(self) -> PurePosixPath:

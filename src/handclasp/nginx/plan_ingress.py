@@ -198,6 +198,15 @@ def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Dra
         needs.append((Feature.CLIENT_KEEPALIVE_TIME, "connection_age"))
     if "age" in link.pool.model_fields_set:
         needs.append((Feature.UPSTREAM_KEEPALIVE_TIME, "pool"))
+    if link.original_certificate and not inputs.facts.has(Feature.JOINED_HEADERS):
+        draft.findings.append(
+            found(
+                "original-certificate-first-of-two",
+                f"nginx {inputs.facts.version_text} shows link {link.name} the first"
+                " header of that name only",
+                where=inputs.loaded.where("ingress", index, "original_certificate"),
+            )
+        )
     places: list[tuple[Feature, tuple[str | int, ...]]] = [
         (feature, ("ingress", index, key)) for feature, key in needs
     ]

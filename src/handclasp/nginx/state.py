@@ -10,7 +10,7 @@
     trust/<name>/<version>/       ca.pem, crl.pem; `current` is read when nginx loads
     nginx/                        nginx's prefix: pid file, logs/, temp/
     run/                          sockets
-    authorizer/                   the socket on which nginx asks about callers
+    ask/sock                      where nginx asks about callers; short, for a socket's path is
     policy/<digest>/              empty; `policy/current` names the policy that answers are kept under
     denied/<issuer>/<serial>      empty; certificates refused where nginx decides by itself
     denied.json                   what `handclasp deny` was told
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Self
 
 from handclasp.errors import EnvironmentFault, InternalFault
 from handclasp.nginx import claim, durable, switch
-from handclasp.nginx.enforcement import AUTHORIZER, DENIED, POLICY, Enforcement
+from handclasp.nginx.enforcement import ANSWERS, AUTHORIZER, DENIED, POLICY, Enforcement
 from handclasp.nginx.versions import CURRENT, Versions, checked_name, directories
 
 if TYPE_CHECKING:
@@ -121,12 +121,12 @@ class StateDirectory:
     @property
     def enforcement(self) -> Enforcement:
         """What holds from one request to the next."""
-        return Enforcement(self.path, self._passage)
+        return Enforcement(self.path, self._passage, self.nginx_prefix / ANSWERS)
 
     @property
     def authorizer_socket(self) -> Path:
         """Where nginx asks about callers, in a directory 0750 with the workers' group."""
-        return self.path / AUTHORIZER / "ask.sock"
+        return self.path / AUTHORIZER / "sock"
 
     @property
     def socket_access(self) -> durable.Access:

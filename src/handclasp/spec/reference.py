@@ -38,9 +38,12 @@ ingress:                                  # client certificate in, plain HTTP ou
     identity: api
     clients:
       trust: company
-      allow: ["cn:shop", "dn:CN=billing,O=Example"]
+      allow: ["dns:shop.internal", "dn:CN=billing,O=Example"]
+      rules:                              # by path; the longest one counts
+        - {path: /}                       # whom `allow` lets in
+        - {path: /admin/, methods: [GET], allow: ["spiffe://example.com/ops/*"]}
     backend: http://unix:/run/api/http.sock
-    forward: [x-client-cert]
+    forward: [x-client-cert, rfc9440]
 
 status: {listen: 127.0.0.1:9180}
 """

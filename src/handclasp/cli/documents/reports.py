@@ -114,6 +114,15 @@ class IdentityDocument(Document):
     version: str
 
 
+class CallersDocument(Document):
+    """Callers that the agent was asked about."""
+
+    answers: dict[str, int]
+    """How many answers were given since the agent started, by reason; nginx remembers each for a while."""
+    denied: int
+    """Certificates denied by `handclasp deny`."""
+
+
 class StatusDocument(Document):
     """`handclasp status --format json`, and GET /status.json."""
 
@@ -127,6 +136,7 @@ class StatusDocument(Document):
     """Why the spec on disk is not the one in effect; null when it is."""
     tokens: TokensDocument | None
     """null when no key is in a token."""
+    callers: CallersDocument
     links: list[LinkDocument]
     identities: list[IdentityDocument]
     findings: list[FindingDocument]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from handclasp.findings.entry import Entry, Kind
 from handclasp.findings.model import Severity
-from handclasp.findings.references import nginx, rfc
+from handclasp.findings.references import link, nginx, rfc
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -96,5 +96,20 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         references=(nginx("core", "user"),),
         see_also=("existing-mode-main-context",),
+    ),
+    Entry(
+        slug="original-certificate-first-of-two",
+        code="HC461",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.WARNING,
+        meaning=(
+            "This nginx sees only the first of two headers with one name: a trusted hop that adds its own "
+            "to the one its client sent would have the client's believed."
+        ),
+        fix=(
+            "Let the hop replace the header (`proxy_set_header` does), or use nginx 1.23.0 or newer, "
+            "which sees both, and then handclasp believes neither."
+        ),
+        references=(link("nginx, changes with 1.23.0", "https://nginx.org/en/CHANGES"),),
     ),
 )

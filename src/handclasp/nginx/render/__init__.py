@@ -7,7 +7,10 @@
 ``upstreams``  upstream blocks and the directives of a location that uses one
 ``failures``   what an application sees when an egress link fails
 ``egress``     link-NAME.conf of egress links
-``ingress``    listeners.conf, redirects.conf and link-NAME.conf of ingress links
+``ingress``    listeners.conf and link-NAME.conf of ingress links
+``plain_listeners``  redirects.conf and health listeners
+``authorizer``  asking the agent about callers, and keeping what it said
+``denied``     the file that says a certificate is denied, where nginx decides by itself
 ``inherited``  what keeps an existing installation's http context out of our servers
 ``refusals``   the pages of refused callers
 ``allow``      allow rules as patterns
@@ -23,8 +26,9 @@ from handclasp.nginx.render.context import Context
 from handclasp.nginx.render.egress import egress_fragment
 from handclasp.nginx.render.headers import strip_file, strip_fragment
 from handclasp.nginx.render.http import http_fragment, link_file
-from handclasp.nginx.render.ingress import ingress_fragment, listeners_fragment, redirects_fragment
+from handclasp.nginx.render.ingress import ingress_fragment, listeners_fragment
 from handclasp.nginx.render.inherited import INHERITED_FILE, inherited_fragment
+from handclasp.nginx.render.plain_listeners import redirects_fragment
 from handclasp.nginx.render.process import main_fragment
 from handclasp.nginx.render.tokens import OPENSSL_FILE, openssl_fragment
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Enough for every stripped name in both spellings and those we set; grpc_pass has fixed sizes.
 _HASH = ("proxy_headers_hash_max_size", 4096), ("proxy_headers_hash_bucket_size", 128)
 
+_METHOD_OVERRIDES = ("X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override")
+"""Many frameworks take the method from these; a rule would then have judged another one."""
+
 
 def strip_fragment(plan: Plan, kind: str) -> list[str]:
     """Removes every identity and forwarding header a caller may have sent.
@@ -39,9 +42,12 @@ def location_headers(
     scheme: str,
     identity: Sequence[tuple[str, str]],
     websocket: bool,
+    by_method: bool = False,
 ) -> list[str]:
-    """The include that strips, then what we set."""
+    """The include that strips, then what we set. `by_method`: rules go by the method of a request."""
     lines = [context.include(strip_file(kind))]
+    if by_method:
+        lines += [directive(f"{kind}_set_header", name, "") for name in _METHOD_OVERRIDES]
     if kind == "proxy":
         lines += [directive(name, value) for name, value in _HASH]
     lines.append(directive(f"{kind}_set_header", "Host", host))

@@ -27,6 +27,7 @@ from handclasp.nginx.render.authorizer import (
 )
 from handclasp.nginx.render.denied import denied_directives, issuer_map
 from handclasp.nginx.render.headers import location_headers
+from handclasp.nginx.render.plain_listeners import health_server
 from handclasp.nginx.render.refusals import linkless_refusals, refusal_directives
 from handclasp.nginx.render.servers import (
     access_log,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer, TlsListener
     from handclasp.nginx.render.context import Context
     from handclasp.nginx.tls_profiles import TlsSettings
-    from handclasp.spec.values import ListenAddress
 
 
 _EVENTS = 418  # a status that nothing else here produces, to reach the twin location by
@@ -137,7 +137,7 @@ def ingress_fragment(server: IngressServer, context: Context) -> list[str]:
         lines += hop_map(server.link, server.original.read)
     lines += block("server", body=_server_body(server, context))
     if server.health:
-        lines += _health_server(server.health)
+        lines += health_server(server.health)
     return lines
 
 
@@ -241,14 +241,14 @@ def _location(server: IngressServer, context: Context) -> list[str]:
                 scheme="https",
                 identity=identity,
                 websocket=kind == "proxy",
+                by_method=any(one.rule.methods for one in server.rules),
             ),
         ]
 
     if kind == "grpc":
         return block("location", "/", body=[*body, *passing(buffering=server.buffering)])
     if server.authorizer:
-        # The way to a twin is an error page, and what the twin refuses has another one.
-        body.append(directive("recursive_error_pages", "on"))
+        body.append(directive("recursive_error_pages", "on"))  # to a twin, and from there to a page
     body += once_guard()
     once = [
         once_page("@hc_once"),
@@ -289,51 +289,3 @@ def _refusals(server: IngressServer, context: Context) -> list[str]:
         return lines
     lines += denied_directives(server, context, refuse)
     return [*lines, *refuse(allow_variable(link), "=", "0", reason=Reason.NO_RULE_HOLDS)]
-
-
-def _health_server(address: ListenAddress) -> list[str]:
-    return block(
-        "server",
-        body=[
-            directive("listen", address, "default_server"),
-            directive("access_log", "off"),
-            directive("server_tokens", "off"),
-            directive("default_type", "text/plain"),
-            *block("location", "=", "/healthz", body=[directive("return", 200, "ok\n")]),
-            *block("location", "/", body=[directive("return", 404)]),
-        ],
-    )
-
-
-def redirects_fragment(context: Context) -> list[str]:
-    """redirects.conf: one default server per address that knows no name, and a redirect per link."""
-    lines: list[str] = []
-    by_address: dict[ListenAddress, list[IngressServer]] = {}
-    for server in context.plan.ingress:
-        if server.redirect:
-            by_address.setdefault(server.redirect, []).append(server)
-    for address, servers in sorted(by_address.items(), key=lambda item: str(item[0])):
-        lines += block(
-            "server",
-            body=[
-                directive("listen", address, "default_server"),
-                directive("server_name", "_"),
-                directive("server_tokens", "off"),
-                directive("access_log", "off"),
-                directive("return", 421),
-            ],
-        )
-        for server in servers:
-            port = server.listen[0].port
-            target = "https://$host" if port in (443, None) else f"https://$host:{port}"
-            lines += block(
-                "server",
-                body=[
-                    directive("listen", address),
-                    directive("server_name", *server.server_names),
-                    directive("server_tokens", "off"),
-                    directive("access_log", "off"),
-                    directive("return", 308, f"{target}$request_uri"),
-                ],
-            )
-    return lines

@@ -151,7 +151,8 @@ def _nginx(loaded: LoadedSpec) -> Findings:
                 where=loaded.where("nginx", "mode"),
                 fix="Add for instance `reload: [systemctl, reload, nginx]`.",
             )
-        idle, reason = ("workers", "connections"), "your own nginx.conf decides that"
+        idle: tuple[str, ...] = ("workers", "connections")
+        reason = "your own nginx.conf decides that"
     else:
         idle, reason = ("prefix", "config", "reload"), "it is for `mode: existing`"
     for key in idle:

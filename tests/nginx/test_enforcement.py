@@ -1,0 +1,74 @@
+"""What workers look at in every request: a policy is one rename, and old answers are wiped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handclasp.errors import EnvironmentFault
+from handclasp.nginx.durable import Access
+from handclasp.nginx.enforcement import Enforcement, wipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def enforcement(tmp_path: Path) -> Enforcement:
+    for name in ("policy", "denied", "answers"):
+        (tmp_path / name).mkdir()
+    return Enforcement(tmp_path, Access(0o700), tmp_path / "answers")
+
+
+def put(enforcement: Enforcement, digest: str) -> str:
+    name = enforcement.policy_name(digest)
+    enforcement.set_policy(name)
+    return name
+
+
+def test_the_same_policy_keeps_its_name_and_one_of_before_gets_another(
+    enforcement: Enforcement,
+) -> None:
+    first, second = put(enforcement, "aa"), put(enforcement, "bb")
+    assert put(enforcement, "bb") == second
+    third = put(enforcement, "aa")
+    assert len({first, second, third}) == 3, "the answers of before are wiped"
+    assert enforcement.policy() == third
+
+
+def test_a_policy_in_force_is_a_directory_and_few_are_kept(
+    enforcement: Enforcement, tmp_path: Path
+) -> None:
+    names = [put(enforcement, digest) for digest in ("aa", "bb", "cc", "dd")]
+    assert (tmp_path / "policy" / "current").resolve().is_dir()
+    left = {path.name for path in (tmp_path / "policy").iterdir()}
+    assert left == {"current", *names[-2:]}
+    assert enforcement.set_policy(names[-1]) is False
+
+
+def test_denied_files_are_exactly_those_wanted(enforcement: Enforcement, tmp_path: Path) -> None:
+    def there() -> set[tuple[str, str]]:
+        return {(one.parent.name, one.name) for one in (tmp_path / "denied").glob("*/*")}
+
+    enforcement.set_denied({("a", "01"), ("a", "02"), ("b", "01")})
+    assert there() == {("a", "01"), ("a", "02"), ("b", "01")}
+    enforcement.set_denied({("a", "02")})
+    assert there() == {("a", "02")}
+    assert not (tmp_path / "denied" / "b").exists()
+
+
+def test_answers_are_found_and_emptied_but_left_to_nginx(
+    enforcement: Enforcement, tmp_path: Path
+) -> None:
+    file = tmp_path / "answers" / "a" / "bc" / "0123"
+    file.parent.mkdir(parents=True)
+    file.write_text("the answer")
+    assert enforcement.answers() == (file,)
+    wipe([file, file.with_name("gone")])
+    assert file.read_bytes() == b""
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="put a policy in force"):
+        Enforcement(tmp_path, Access(0o700), tmp_path).set_policy("aa-1")
