@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
@@ -37,13 +36,13 @@ class TryAgain:
     def __init__(self, spec: Path, tell: Callable[[str], None]) -> None:
         self._spec = spec
         self._tell = tell
-        self._asked: bytes | None = None
+        self._asked: tuple[int, int, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def asked(self) -> None:
         """The spec is about to be read because somebody wants that."""
         self.stop()
-        self._asked = self._digest()
+        self._asked = self._seen()
 
     def refused(self, failure: HandclaspError | None) -> str | None:
         """What is to be said of it; None when it was not refused."""
@@ -64,7 +63,7 @@ class TryAgain:
         """Whether the spec is still the one that was refused: another one is not read unasked, since it may
         be in the middle of an edit."""
         self.stop()
-        if self._digest() == self._asked:
+        if self._seen() == self._asked:
             return True
         journal.info("the spec is another one now; it is read when a reload is asked")
         return False
@@ -75,8 +74,10 @@ class TryAgain:
             self._timer.cancel()
             self._timer = None
 
-    def _digest(self) -> bytes | None:
+    def _seen(self) -> tuple[int, int, int] | None:
+        """Which file it is and since when. Its content is not read: a pipe would hold everything up."""
         try:
-            return hashlib.sha256(self._spec.read_bytes()).digest()
+            status = self._spec.stat()
         except OSError:
             return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
