@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.asking import asked_per_second
 from bench.issuing import issued_per_minute
 from bench.model import CommandCell
+from bench.processes import StartError
 from bench.rendered import specification
 from handclasp.ca.development import Use, Validity, issue, make_root
 
@@ -29,6 +31,7 @@ _FIRST_PORT = 20000
 _REST_SECONDS = 4.0
 _SHOWN = 10_000
 _ISSUED = 1000
+_ASKED = "authorizer, 1000 new certificates"
 
 
 def many_links(one: dict[str, Any], count: int) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def time_commands(
         # check may have findings about the certificates of the benchmark, and says so with 1.
         cells.append(_timed(name, arguments, repeats, fine=(0, 1) if verb == "check" else (0,)))
     cells += _agents(folder, one, binary, repeats)
-    cells += [_shown(folder), _issued(folder)]
+    cells += [_shown(folder), _issued(folder), _asked(folder, binary)]
     return tuple(cells)
 
 
@@ -86,6 +89,15 @@ def _issued(folder: Path) -> CommandCell:
     """A thousand leaf certificates, their keys given, each a transaction and a file of its own."""
     per_minute = issued_per_minute(folder / "ca", _ISSUED)
     return CommandCell("private CA, 1000 leaf certificates", (60 * _ISSUED / per_minute,))
+
+
+def _asked(folder: Path, binary: Binary) -> CommandCell:
+    """A thousand certificates that the agent is asked about for the first time."""
+    try:
+        rate = asked_per_second(folder / "asking", binary)
+    except (StartError, RuntimeError, OSError) as failure:
+        return CommandCell(_ASKED, skipped=f"failed: {failure}")
+    return CommandCell(_ASKED, (1000 / rate,))
 
 
 def _agents(

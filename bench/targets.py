@@ -122,6 +122,7 @@ TARGETS: tuple[Target, ...] = (
     Seconds("handclasp run to proven ready, 10 links", 1.5),
     Seconds("handclasp cert show, 10000 files", 10.0),
     Seconds("private CA, 1000 leaf certificates", 60.0),
+    Seconds("authorizer, 1000 new certificates", 1.0),
     Seconds("agent at rest, 50 links: memory", 70, "MiB"),
     Seconds("agent at rest, 50 links: processor", 0.5, "%"),
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from handclasp.ca.issuing import record, sign
+from handclasp.ca.status import issued_leaves, serial_text
 from handclasp.certs.private_keys import spki
 from handclasp.certs.read import read_objects
 from handclasp.certs.serialize import encode_key
@@ -137,12 +138,14 @@ def _unlike(directory: Directory, parcel: Parcel, data: bytes) -> str | None:
         return "it holds a private key"
     if not contents.certificates:
         return "it holds no certificate"
-    old = contents.certificates[0]
-    known = directory.ledger.by_serial(old.serial_number)
-    if known is None or known.certificate != old:
+    ours = issued_leaves(directory.ledger, contents.certificates)
+    if not ours:
         return "its certificate was not issued by this CA"
-    if spki(old.public_key()) != spki(parcel.drawn.leaf.public_key):
-        return f"its certificate {old.serial_number:x} has another key than the renewed one"
+    if len(ours) > 1:
+        return f"it holds {len(ours)} certificates that this CA issued"
+    old = ours[0]
+    if spki(old.certificate.public_key()) != spki(parcel.drawn.leaf.public_key):
+        return f"its certificate {serial_text(old.serial)} has another key than the renewed one"
     return None
 
 
@@ -166,8 +169,8 @@ def _write(parcel: Parcel, data: bytes, certificate: x509.Certificate) -> None:
             write_new([output], hint=_HINT)
     except (OSError, HandclaspError) as problem:
         raise EnvironmentFault(
-            f"the certificate {certificate.serial_number:x} is issued and in the ledger, but not written:"
-            f" {getattr(problem, 'message', problem)}",
-            hint=f"`handclasp ca renew {certificate.serial_number:x} -o {parcel.certificate_path.parent}`"
-            " issues it again for the same key.",
+            f"the certificate {serial_text(certificate.serial_number)} is issued and in the ledger, but not"
+            f" written: {getattr(problem, 'message', problem)}",
+            hint=f"`handclasp ca renew {serial_text(certificate.serial_number)} -o"
+            f" {parcel.certificate_path.parent}` issues it again for the same key.",
         ) from None

@@ -17,6 +17,7 @@ from handclasp.ca.profile import (
     leaf_certificate,
     subject_name,
 )
+from handclasp.ca.status import serial_text
 from handclasp.certs import facts
 from handclasp.certs.private_keys import spki
 from handclasp.errors import ExitCode
@@ -163,7 +164,7 @@ def _stolen(directory: Directory, order: Order) -> list[Finding]:
     return [
         found(
             "csr-key-unsuitable",
-            f"the key of {order.name} is that of {record.serial:x}, revoked on"
+            f"the key of {order.name} is that of {serial_text(record.serial)}, revoked on"
             f" {facts.date(record.revoked_at)} because others have the key",
             where=Where(file=str(directory.ledger.path)),
             fix="Make a new key: `ca renew --new-key`, or a request with a new key.",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
 from handclasp.ca.names import checked, shown_name
+from handclasp.certs import der
 from handclasp.certs.read import read_objects
 from handclasp.errors import ExitCode
 from handclasp.findings import FindingsError, Where, errors_in, found
@@ -64,7 +65,7 @@ def _judged(csr: x509.CertificateSigningRequest, where: Where) -> Request:
     if not signed:
         seen = "the request's signature is not that of the key in it"
         problems.append(found("csr-signature-invalid", seen, where=where))
-    if (weakness := key_weakness(key)) is not None:
+    if (weakness := key_weakness(key) or _narrowed(csr)) is not None:
         problems.append(found("csr-key-unsuitable", f"its key is {weakness}", where=where))
     if problems:
         raise FindingsError(problems, exit_code=ExitCode.FINDINGS)
@@ -103,6 +104,31 @@ def key_weakness(key: object) -> str | None:
     if isinstance(key, ed25519.Ed25519PublicKey):
         return None
     return "of a kind that TLS programs do not agree on; EC, RSA and Ed25519 are taken"
+
+
+def _narrowed(csr: x509.CertificateSigningRequest) -> str | None:
+    """What the request says of its key beside the key, which the library forgets and a certificate made
+    with it would not say: RSA for RSA-PSS alone (RFC 4055 section 1.2), a curve by its numbers."""
+    data = csr.tbs_certrequest_bytes
+    # CertificationRequestInfo (RFC 2986 section 4.1): version, subject, subjectPKInfo.
+    info = der.children(data, der.read_element(data), most=3)[2]
+    algorithm = der.children(data, info, most=1)[0]
+    name, *parameters = der.children(data, algorithm)
+    oid = der.oid_text(name.content(data))
+    if oid == PublicKeyAlgorithmOID.RSASSA_PSS.dotted_string:
+        return (
+            "for RSA-PSS signatures alone (rsassaPss), and this CA certifies RSA keys without that limit"
+            " (rsaEncryption), which OpenSSL takes for another kind of key; make the request with a key of"
+            " `openssl genpkey -algorithm RSA` or EC"
+        )
+    if oid == PublicKeyAlgorithmOID.EC_PUBLIC_KEY.dotted_string and any(
+        one.tag != der.OID for one in parameters
+    ):
+        return (
+            "on a curve that is written out in numbers (explicit parameters), which TLS does not take (RFC"
+            " 5480 section 2.1.1); name the curve: `-pkeyopt ec_param_enc:named_curve`"
+        )
+    return None
 
 
 def _wishes(

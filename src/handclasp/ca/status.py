@@ -10,8 +10,10 @@ from handclasp.ca.ledger import ISSUING
 from handclasp.certs.private_keys import spki
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from cryptography import x509
 
     from handclasp.ca.ledger import Ledger, Record
 
@@ -44,6 +46,12 @@ def serial_of(text: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
+def serial_text(serial: int) -> str:
+    """A serial as OpenSSL, nginx and `cert show` write it: hexadecimal, whole bytes, upper case."""
+    digits = f"{serial:X}"
+    return digits.zfill(len(digits) + len(digits) % 2)
+
+
 def candidates(ledger: Ledger, text: str) -> Sequence[Record]:
     """The certificate with that serial, else the leaves of that name that are not revoked; where all
     are, the newest of them."""
@@ -53,6 +61,16 @@ def candidates(ledger: Ledger, text: str) -> Sequence[Record]:
         return [found]
     named = ledger.by_name(text)
     return [one for one in named if one.revoked_at is None] or named[-1:]
+
+
+def issued_leaves(ledger: Ledger, certificates: Iterable[x509.Certificate]) -> list[Record]:
+    """Those among `certificates` that are leaves of this CA, each once."""
+    records = {}
+    for certificate in certificates:
+        record = ledger.by_serial(certificate.serial_number)
+        if record is not None and record.certificate == certificate and is_leaf(record):
+            records[record.serial] = record
+    return [*records.values()]
 
 
 def same_key(ledger: Ledger, record: Record, now: datetime) -> list[Record]:

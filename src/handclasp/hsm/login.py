@@ -13,6 +13,7 @@ import pkcs11
 from handclasp.errors import ExitCode
 from handclasp.findings import Finding, Severity, found
 from handclasp.findings.model import FindingsError
+from handclasp.hsm.pins import pin_problem
 from handclasp.hsm.token import refused
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def pin_warnings(token: Any, *, last_try: bool = False) -> list[Finding]:
 
 @contextlib.contextmanager
 def session(token: Any, pin: Secret[bytes] | None, *, write: bool = False) -> Iterator[Any]:
-    """A session, logged in when there is a PIN. Raises FindingsError for a PIN that is refused."""
+    """A session, logged in when there is a PIN. Raises FindingsError for a PIN that is refused, or that
+    no token can have, which is not tried."""
+    if pin is not None and (problem := pin_problem(pin.reveal())):
+        raise refused("pin-wrong", f"the PIN {problem}: it was not tried")
     try:
         user_pin = pin.reveal().decode() if pin else None
         opened = token.open(user_pin=user_pin, rw=write)
-    except UnicodeDecodeError:
-        raise refused("pin-wrong", "the PIN is not UTF-8 text") from None
     except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
         left = _tries_left(token)
         raise _pin_refused("pin-wrong", f"token '{token.label}' refuses the PIN{left}") from None

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from handclasp.certs.secret import Secret
 from handclasp.errors import EnvironmentFault, UsageError
+from handclasp.hsm.pins import pin_problem
 from handclasp.keys.output import Output, cannot_write, write_new
 
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ def check_new(label: str, pins: Mapping[str, Secret[bytes] | None]) -> None:
     size = len(label.encode())
     if not 0 < size <= _LABEL_BYTES:
         raise UsageError(f"a token's label has 1 to {_LABEL_BYTES} bytes, {label!r} has {size}")
+    if not label.isprintable():
+        raise UsageError(f"a token's label is of characters that can be printed; {label!r} is not")
     for what, one in pins.items():
+        if one is not None and (problem := pin_problem(one.reveal())):
+            raise UsageError(f"the {what} {problem}")
         if one is not None and not 4 <= len(one.reveal()) <= 255:
             raise UsageError(
                 f"the {what} has {len(one.reveal())} characters; SoftHSM takes 4 to 255"

@@ -62,14 +62,14 @@ def load_module(module: Path) -> Any:
 
 
 def tokens(library: Any) -> list[Any]:
-    """Every initialised token."""
+    """Every initialised token, by label and serial: a module's own order may change from run to run."""
     found_tokens = []
     for slot in library.get_slots(token_present=True):
         with contextlib.suppress(pkcs11.PKCS11Error):
             token = slot.get_token()
             if pkcs11.TokenFlag.TOKEN_INITIALIZED in token.flags:
                 found_tokens.append(token)
-    return found_tokens
+    return sorted(found_tokens, key=lambda token: (token.label, _text(token.serial)))
 
 
 def find_token(library: Any, uri: Pkcs11Uri, *, module: Path) -> Any:

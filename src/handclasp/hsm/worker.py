@@ -47,21 +47,24 @@ def _list(request: dict[str, Any]) -> None:
     there = tokens(library)
     chosen = _one_named(there, request.get("label"))
     for token in there:
-        told = token_facts(token)
+        told, warnings = token_facts(token), []
         # A PIN is tried on the token it is meant for only: the others would count it.
         given = pin if token is chosen else None
         try:
             if given is not None:
-                _tell_findings(pin_warnings(token))
+                warnings = pin_warnings(token)
             with session(token, given) as opened:
                 told["logged_in"] = given is not None
+                if given is not None:
+                    # What it counted before was cleared by this login.
+                    told["pin_tries_low"], warnings = False, []
                 kinds = pkcs11.ObjectClass
                 private = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PRIVATE_KEY}))
                 public = list(opened.get_objects({pkcs11.Attribute.CLASS: kinds.PUBLIC_KEY}))
                 told["keys"] = [key_facts(opened, one) for one in private]
                 told["public_keys"] = len(public)
         except FindingsError as refusal:
-            _tell_findings(refusal.findings)
+            _tell_findings([*refusal.findings, *warnings])
         _tell(token=told)
 
 
@@ -96,7 +99,7 @@ def _generate(request: dict[str, Any]) -> None:
 
     uri, module = _uri(request), Path(request["module"])
     token = find_token(load_module(module), uri, module=module)
-    _tell_findings(pin_warnings(token))
+    pin_warnings(token)
     with session(token, _pin(request), write=True) as opened:
         made, named = generate_key(opened, uri, request["kind"])
         _tell(uri=str(named), public=_pem(made))
@@ -114,8 +117,10 @@ def _prove(request: dict[str, Any]) -> None:
     _tell(step="module", done=f"{library.manufacturer_id.strip()}, version {version}")
     token = find_token(library, uri, module=module)
     _tell(step="token", done=f"'{token.label}'")
-    _tell_findings(pin_warnings(token, last_try=bool(request.get("last_try"))))
+    warnings = pin_warnings(token, last_try=bool(request.get("last_try")))
     pin, mark = _pin(request), ""
+    if pin is None:
+        _tell_findings(warnings)
     if pin is not None and "tries" in request:
         mark = refusal_mark(request["tries"]["salt"], token_name(token), pin)
         _not_again(token.label, mark, request["tries"]["refused"])

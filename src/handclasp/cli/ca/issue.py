@@ -146,14 +146,15 @@ def _for_request(
     from handclasp.findings import FindingsError
     from handclasp.keys.files import read_file
 
-    read = read_file(path, unreadable="csr-unusable")
+    read = read_file(path, unreadable="csr-unusable", pipes=True)
     if read.problem is not None or read.data is None:
         raise FindingsError([read.problem] if read.problem else [], exit_code=ExitCode.USAGE)
     request = read_request(read.data, source=str(path))
     taken = request.names if given["csr_names"] else ()
     called = name or request.common_name or (_bare(request) if taken else None)
-    dropped = [*([] if taken else map(shown_name, request.names)), *request.extras]
-    told = ["the key", *map(shown_name, taken)]
+    granted = _granted(called, request, taken, given)
+    left = [shown_name(one) for one in request.names if one not in granted]
+    told, dropped = ["the key", *map(shown_name, taken)], [*left, *request.extras]
     said = f"{path}: taken {_listed(told)}; dropped {_listed(dropped) or 'nothing'}"
     # What a stranger put into a request is not to steer the terminal.
     click.echo(_line(said), err=True)
@@ -161,6 +162,18 @@ def _for_request(
         raise UsageError(f"{path} has no name: give NAME on the command line")
     drawn = draw_up(directory, _order(called, request.public_key, taken, given), now)
     return Parcel(drawn=drawn, certificate_path=files_of(given["folder"], called)[0])
+
+
+def _granted(
+    called: str | None, request: Request, taken: Sequence[x509.GeneralName], given: dict[str, Any]
+) -> Sequence[x509.GeneralName]:
+    """The names the certificate will have: one that is asked for on the command line too is not dropped."""
+    if called is None:
+        return taken
+    try:
+        return tuple(_order(called, request.public_key, taken, given).names)
+    except UsageError:  # said by whoever draws the certificate up
+        return taken
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -197,6 +210,7 @@ def _order(
 
 def _say(parcels: Sequence[Parcel], made: Sequence[x509.Certificate]) -> None:
     from handclasp.ca.names import shown_name
+    from handclasp.ca.status import serial_text
     from handclasp.certs import facts
 
     for parcel, certificate in zip(parcels, made, strict=True):
@@ -206,8 +220,8 @@ def _say(parcels: Sequence[Parcel], made: Sequence[x509.Certificate]) -> None:
             click.echo(_line(without_common_name(parcel.drawn.order.name)), err=True)
         names = ", ".join(map(shown_name, parcel.drawn.leaf.names))
         said = (
-            f"issued {certificate.serial_number:x} for {names}, {parcel.drawn.leaf.use.value}, until"
-            f" {facts.date(certificate.not_valid_after_utc)}"
+            f"issued {serial_text(certificate.serial_number)} for {names},"
+            f" {parcel.drawn.leaf.use.value}, until {facts.date(certificate.not_valid_after_utc)}"
         )
         click.echo(_line(said), err=True)
         click.echo(parcel.certificate_path)

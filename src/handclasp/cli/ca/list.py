@@ -71,14 +71,14 @@ def _row(record: Record, state: Standing, now: datetime) -> dict[str, Any]:
     from cryptography.hazmat.primitives.hashes import SHA256
 
     from handclasp.ca.profile import use_of
-    from handclasp.ca.status import is_leaf
+    from handclasp.ca.status import is_leaf, serial_text
     from handclasp.certs.dn import subject_text
     from handclasp.certs.names import subject_alt_names
 
     certificate = record.certificate
     end = certificate.not_valid_after_utc
     return {
-        "serial": f"{record.serial:x}",
+        "serial": serial_text(record.serial),
         "name": record.name,
         "subject": subject_text(certificate),
         "sans": [*subject_alt_names(certificate)],
@@ -89,6 +89,6 @@ def _row(record: Record, state: Standing, now: datetime) -> dict[str, Any]:
         "state": state.value,
         "revoked_at": record.revoked_at.isoformat() if record.revoked_at else None,
         "reason": record.reason.value if record.reason else None,
-        "renews": f"{record.renews:x}" if record.renews is not None else None,
+        "renews": serial_text(record.renews) if record.renews is not None else None,
         "sha256": certificate.fingerprint(SHA256()).hex(),
     }

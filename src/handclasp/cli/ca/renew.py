@@ -55,13 +55,15 @@ def renew(which: str, directory: Path, **given: Any) -> None:
     """Issue again what was issued before, for a new time.
 
     Names, use and key stay as they are; of a NAME the newest certificate is meant. The old certificate
-    stays valid to its end. A revoked one is renewed with a new key only. A FILE is replaced with --force,
-    else the new one goes to the directory that -o names; a SERIAL or NAME says not where, so -o must.
+    stays valid to its end. A revoked one is renewed with a new key only. Of a FILE with a chain the one leaf
+    of this CA is meant. A FILE is replaced with --force, else the new one goes to the directory that -o
+    names; a SERIAL or NAME says not where, and a pipe neither, so -o must.
     """
     from handclasp.agent.clock import SystemClock
     from handclasp.ca.delivery import deliver
     from handclasp.ca.directory import Directory
     from handclasp.ca.issuing import check_authority
+    from handclasp.ca.status import serial_text
     from handclasp.certs import facts
 
     if given["new_key"] and given["force"]:
@@ -77,7 +79,7 @@ def renew(which: str, directory: Path, **given: Any) -> None:
         given["target"] = _target(opened, which, record, given)
         if record.revoked_at is not None and not given["new_key"]:
             raise UsageError(
-                f"{record.serial:x} is revoked ({record.reason})", hint="Give --new-key."
+                f"{serial_text(record.serial)} is revoked ({record.reason})", hint="Give --new-key."
             )
         check_authority(opened, now)
         parcel = _parcel(opened, record, given, now)
@@ -88,7 +90,7 @@ def renew(which: str, directory: Path, **given: Any) -> None:
     if made.subject != parcel.drawn.leaf.subject:
         click.echo(printable(without_common_name(record.name)), err=True)
     click.echo(
-        f"issued {made.serial_number:x} in the place of {record.serial:x}, until"
+        f"issued {serial_text(made.serial_number)} in the place of {serial_text(record.serial)}, until"
         f" {facts.date(made.not_valid_after_utc)}",
         err=True,
     )
@@ -117,10 +119,10 @@ def _target(
     folder: Path | None = given["folder"]
     if folder is not None:
         return files_of(folder, record.name)
-    if not is_file(directory, which):
+    if not is_file(directory, which) or Path(which).is_fifo():
         raise UsageError(
             "it is not said where the certificate goes",
-            hint="Give -o DIRECTORY, or in the place of SERIAL or NAME the certificate's file.",
+            hint="Give -o DIRECTORY, or in the place of SERIAL, NAME or a pipe the certificate's file.",
         )
     if given["new_key"]:
         return files_of(Path(which).parent, record.name)

@@ -29,56 +29,86 @@ _REASONS = (
 @click.command(epilog="Example: handclasp ca revoke svc-b.pem --reason keyCompromise")
 @click.argument("which", metavar="SERIAL|FILE|NAME")
 @click.option("--reason", required=True, type=click.Choice(_REASONS), help="In RFC 5280's words.")
+@click.option(
+    "--issuing-ca",
+    "whole",
+    is_flag=True,
+    help="Revoke the issuing CA itself, and with it everything it issued: the name, file or serial is its.",
+)
 @directory_option
-def revoke(which: str, reason: str, directory: Path) -> None:
+def revoke(which: str, reason: str, whole: bool, directory: Path) -> None:
     """Revoke a certificate.
 
     It is refused from the next list on: make that with `handclasp ca crl` and give it out. A revocation
-    is not taken back. No key is needed.
+    is not taken back. No key is needed. Of a FILE with a chain the one leaf of this CA is meant, wherever it
+    stands; the issuing CA is revoked with --issuing-ca only.
     """
     from handclasp.agent.clock import SystemClock
     from handclasp.ca.directory import Directory
-    from handclasp.ca.ledger import ISSUING, ROOT
+    from handclasp.ca.ledger import ROOT
     from handclasp.ca.revocation import Reason
-    from handclasp.ca.status import same_key
-    from handclasp.certs import facts
+    from handclasp.ca.status import same_key, serial_text
 
     now = SystemClock().now()
-    with Directory(directory) as opened, opened.ledger.turn():
-        record = wanted(opened, which)
-        if record.authority == ROOT and which == ISSUING and record.revoked_at is None:
-            raise UsageError(
-                f"{which!r} is the issuing CA: everything it issued would be refused with it",
-                hint=f"If that is meant, name it by its file: `ca revoke {directory / 'issuing.pem'}"
-                " --reason cACompromise`.",
-            )
-        if record.serial == opened.root.certificate.serial_number:
-            raise UsageError(
-                "a root cannot be revoked: its own list would be signed with the key in doubt",
-                hint="Take root.pem out of every trust bundle.",
-            )
-        if record.revoked_at is not None and record.reason is not None:
-            since = f"{record.serial:x} is revoked since {facts.date(record.revoked_at)}"
-            if record.reason.value != reason:
-                raise UsageError(f"{since}, for another reason: {record.reason.value}")
-            click.echo(since, err=True)
-            return
-        opened.ledger.revoke(record.serial, at=now, reason=Reason(reason))
-        others = same_key(opened.ledger, record, now) if reason == "keyCompromise" else []
+    with Directory(directory) as opened:
+        # Before the ledger's turn: a pipe may take its time, and nobody is to wait meanwhile.
+        serial = wanted(opened, which).serial
+        with opened.ledger.turn():
+            record = opened.ledger.by_serial(serial)
+            assert record is not None  # nothing is ever taken out of the ledger
+            if not _to_be_revoked(opened, record, reason, whole=whole):
+                return
+            opened.ledger.revoke(serial, at=now, reason=Reason(reason))
+            others = same_key(opened.ledger, record, now) if reason == "keyCompromise" else []
     what = "the issuing CA" if record.authority == ROOT else record.name
-    click.echo(f"revoked {record.serial:x} ({what}): {reason}", err=True)
+    click.echo(f"revoked {serial_text(serial)} ({what}): {reason}", err=True)
     click.echo(
         f"now run `handclasp ca crl --directory {directory}` and give the list out", err=True
     )
     for other in others:
-        click.echo(f"warning: {other.serial:x} has the same key and is still valid", err=True)
-    click.echo(f"{record.serial:x}")
+        click.echo(
+            f"warning: {serial_text(other.serial)} has the same key and is still valid", err=True
+        )
+    click.echo(serial_text(serial))
+
+
+def _to_be_revoked(directory: Directory, record: Record, reason: str, *, whole: bool) -> bool:
+    """False when it is revoked already, which is said. Raises UsageError for what must not be, or was not
+    asked for in so many words."""
+    from handclasp.ca.ledger import ROOT
+    from handclasp.ca.status import serial_text
+    from handclasp.certs import facts
+
+    told = serial_text(record.serial)
+    if record.serial == directory.root.certificate.serial_number:
+        raise UsageError(
+            "a root cannot be revoked: its own list would be signed with the key in doubt",
+            hint="Take root.pem out of every trust bundle.",
+        )
+    if whole and record.authority != ROOT:
+        raise UsageError(
+            f"{told} ({record.name}) is a leaf, and --issuing-ca is for the issuing CA",
+            hint="Leave --issuing-ca out to revoke that leaf.",
+        )
+    if record.revoked_at is not None and record.reason is not None:
+        since = f"{told} is revoked since {facts.date(record.revoked_at)}"
+        if record.reason.value != reason:
+            raise UsageError(f"{since}, for another reason: {record.reason.value}")
+        click.echo(since, err=True)
+        return False
+    if record.authority == ROOT and not whole:
+        raise UsageError(
+            f"{told} is the issuing CA: everything it issued would be refused with it, for good",
+            hint="To revoke one certificate, name it by its serial or name (`handclasp ca list`). If the CA"
+            " is meant, add --issuing-ca.",
+        )
+    return True
 
 
 def wanted(directory: Directory, which: str) -> Record:
     """The one certificate that a serial, a file or a name means. Raises UsageError."""
     from handclasp.ca.ledger import ISSUING, ROOT
-    from handclasp.ca.status import candidates
+    from handclasp.ca.status import candidates, serial_text
 
     if is_file(directory, which):
         return _of_file(directory, Path(which))
@@ -92,7 +122,7 @@ def wanted(directory: Directory, which: str) -> Record:
             hint="`handclasp ca list` shows serials and names.",
         )
     if len(found) > 1:
-        serials = ", ".join(f"{one.serial:x}" for one in found)
+        serials = ", ".join(serial_text(one.serial) for one in found)
         raise UsageError(
             f"{which!r} was issued {len(found)} times", hint=f"Name one by its serial: {serials}"
         )
@@ -107,12 +137,13 @@ def is_file(directory: Directory, which: str) -> bool:
 
 
 def _of_file(directory: Directory, path: Path) -> Record:
+    from handclasp.ca.status import issued_leaves, serial_text
     from handclasp.certs.read import read_objects
     from handclasp.errors import ExitCode
     from handclasp.findings import FindingsError
     from handclasp.keys.files import read_file
 
-    read = read_file(path)
+    read = read_file(path, pipes=True)
     if read.problem is not None:
         raise FindingsError([read.problem], exit_code=ExitCode.USAGE)
     contents = read_objects(read.data or b"", source=str(path))
@@ -122,8 +153,23 @@ def _of_file(directory: Directory, path: Path) -> Record:
             f"{path} holds {what}",
             hint="Name the certificate's file, its serial or its name; `handclasp ca list` shows both.",
         )
-    leaf = contents.certificates[0]
-    record = directory.ledger.by_serial(leaf.serial_number)
-    if record is None or record.certificate != leaf:
+    leaves = issued_leaves(directory.ledger, contents.certificates)
+    if len(leaves) == 1:
+        return leaves[0]
+    if leaves:
+        serials = ", ".join(serial_text(one.serial) for one in leaves)
+        raise UsageError(
+            f"{path} holds {len(leaves)} certificates that {directory.path} issued",
+            hint=f"Name one by its serial: {serials}",
+        )
+    different = {*contents.certificates}
+    if len(different) > 1:
+        raise UsageError(
+            f"{path} holds {len(different)} certificates, and none is a leaf that {directory.path} issued",
+            hint="Name the certificate's own file, its serial or its name.",
+        )
+    (only,) = different
+    record = directory.ledger.by_serial(only.serial_number)
+    if record is None or record.certificate != only:
         raise UsageError(f"{path} was not issued by {directory.path}")
     return record

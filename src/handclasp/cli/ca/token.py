@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 def pin_of(uri: str, pin_file: Path | None, pin_env: str | None) -> Secret[bytes] | None:
     """The PIN of a pair of options, else asked for on a terminal, else None."""
     from handclasp.cli.ca.options import password_of
+    from handclasp.cli.hsm.options import check_pin
     from handclasp.cli.secrets import asked_secret
+    from handclasp.keys.secret import SecretSource
 
-    return password_of(pin_file, pin_env, what="pin") or asked_secret(f"PIN for {uri}")
+    given = password_of(pin_file, pin_env, what="pin")
+    pin = given or asked_secret(f"PIN for {uri}")
+    check_pin(pin, str(SecretSource(file=pin_file, env=pin_env)) if given else "this terminal")
+    return pin
 
 
 def token_key(module: Path | None, pin: Callable[[str], Secret[bytes] | None]) -> TokenKey:

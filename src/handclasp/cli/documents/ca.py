@@ -11,7 +11,7 @@ class IssuedDocument(Document):
     """One certificate of the ledger."""
 
     serial: str
-    """Hexadecimal."""
+    """Hexadecimal, whole bytes, upper case, as OpenSSL writes it."""
     name: str
     """What it was issued under; `root` and `issuing` for the CAs themselves."""
     subject: str

@@ -119,7 +119,7 @@ def _fitting(
 
     if certificate is None:
         return ()
-    read = read_file(certificate)
+    read = read_file(certificate, pipes=True)
     if read.data is None:
         return (read.problem,) if read.problem else ()
     contents = read_objects(read.data, source=str(certificate))
@@ -164,7 +164,8 @@ def _nginx(
             leading.way,
             uri,
             key_file=Path("key.pem"),
-            pin_file=(pin_file or Path("PIN")).absolute(),
+            # A pipe, as <(command) is, ends with this command: nginx needs a file.
+            pin_file=pin_file.absolute() if pin_file and pin_file.is_file() else Path("/PATH/TO/PIN"),
         )
         steps["nginx"] = (
             f"{facts.binary} {facts.version_text} goes by the {leading.way.value} {leading.library}: "

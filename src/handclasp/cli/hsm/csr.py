@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,20 +84,24 @@ def _subject(text: str) -> x509.Name:
     try:
         return x509.Name.from_rfc4514_string(text)
     except ValueError as problem:
-        raise UsageError(f"--subject {text!r} is no distinguished name: {problem}") from None
+        why = f": {problem}" if str(problem) else ""
+        raise UsageError(
+            f"--subject {text!r} is no distinguished name{why}",
+            hint="Write it as RFC 4514 has it: CN=svc-b,O=Example Org.",
+        ) from None
 
 
 def _names(
     dns: tuple[str, ...], ip: tuple[str, ...], uris: tuple[str, ...], email: tuple[str, ...]
 ) -> list[x509.GeneralName]:
-    from cryptography import x509
+    from handclasp.ca import names
 
     try:
         return [
-            *(x509.DNSName(name) for name in dns),
-            *(x509.IPAddress(ipaddress.ip_address(address)) for address in ip),
-            *(x509.UniformResourceIdentifier(uri) for uri in uris),
-            *(x509.RFC822Name(address) for address in email),
+            *map(names.dns_name, dns),
+            *map(names.ip_address, ip),
+            *map(names.uri, uris),
+            *map(names.email, email),
         ]
     except ValueError as problem:
         raise UsageError(f"a name cannot be used: {problem}") from None

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from handclasp.cli.hsm.options import module_for, module_option
+from handclasp.cli.hsm.options import check_pin, has_engine, module_for, module_option
 from handclasp.cli.secrets import secret_of, secret_options
 from handclasp.errors import EnvironmentFault, UsageError
 
@@ -61,6 +61,7 @@ def init(
     given_so_pin = secret_of(so_pin_file, so_pin_env, what="so-pin")
     configuration = directory.absolute() / CONFIGURATION
     check_new(label, {"PIN": given_pin, "SO PIN": given_so_pin})
+    check_pin(given_pin, "the new token", by_engine=has_engine())
     os.environ["SOFTHSM2_CONF"] = str(configuration)
     if configuration.exists() and has_token(library, label):
         raise UsageError(

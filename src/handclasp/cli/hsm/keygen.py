@@ -45,7 +45,9 @@ def keygen(
         raise UsageError("a new key needs the PIN", hint="Give --pin-file FILE.")
     answer = ask("generate", module=library, uri=uri, pin=pin, kind=kind)
     if not answer.ok:
-        raise FindingsError(errors_in(answer.findings), exit_code=ExitCode.ENVIRONMENT)
+        problems = errors_in(answer.findings)
+        taken = any(one.slug == "pkcs11-label-not-unique" for one in problems)
+        raise FindingsError(problems, exit_code=ExitCode.USAGE if taken else ExitCode.ENVIRONMENT)
     echo_findings([*findings, *answer.findings])
     click.echo(answer.results[-1]["uri"])
     return int(ExitCode.OK)

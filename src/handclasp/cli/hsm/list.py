@@ -8,12 +8,15 @@ import click
 
 from handclasp.cli.hsm.options import module_for, module_option, pin_of, pin_options
 from handclasp.cli.options import format_option
-from handclasp.cli.output import echo_findings, echo_json, table
+from handclasp.cli.output import echo_findings, echo_json, printable, table
 from handclasp.errors import ExitCode, UsageError
-from handclasp.findings.model import Severity
+from handclasp.findings.model import Severity, errors_in
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_AWAY = frozenset({"pkcs11-module-failed", "pkcs11-token-absent"})
+"""As with `run`, the machine is at fault and neither the command nor the token: exit code 3."""
 
 
 @click.command(epilog="Example: handclasp hsm list --token dev --pin-file softhsm/pin")
@@ -33,13 +36,18 @@ def list(  # noqa: A001  the command's name
     from handclasp.hsm.isolated import ask
 
     library = module_for(module)
-    pin, findings = pin_of(pin_file, pin_env, prompt=None)
+    # Without --token nothing is asked: a list without a login is of use too.
+    prompt = f"PIN of token '{printable(label)}'" if label is not None else None
+    pin, findings = pin_of(pin_file, pin_env, prompt=prompt)
     if label is not None and pin is None:
         raise UsageError("--token says which token a PIN is for", hint="Give --pin-file FILE too.")
     answer = ask("list", module=library, pin=pin, label=label)
     tokens = [result["token"] for result in answer.results if "token" in result]
     findings = (*findings, *answer.findings)
-    code = ExitCode.OK if answer.ok else ExitCode.FINDINGS
+    code = ExitCode.OK
+    if not answer.ok:
+        away = any(one.slug in _AWAY for one in errors_in(answer.findings))
+        code = ExitCode.ENVIRONMENT if away else ExitCode.FINDINGS
     if pin is not None and label is None and len(tokens) > 1:
         click.echo(
             f"the PIN was not tried, for there are {len(tokens)} tokens: name one with --token LABEL",
@@ -67,14 +75,16 @@ def _print(token: dict[str, Any]) -> None:
     locked = ", PIN LOCKED" if token["pin_locked"] else ""
     low = ", a wrong PIN was tried" if token["pin_tries_low"] and not locked else ""
     click.echo(
-        f"token '{token['label']}', serial {token['serial']}, {token['model']} of "
-        f"{token['manufacturer']}{locked}{low}"
+        _line(
+            f"token '{token['label']}', serial {token['serial']}, {token['model']} of "
+            f"{token['manufacturer']}{locked}{low}"
+        )
     )
     keys = token.get("keys", ())
     if keys:
         rows = [
             (
-                key["label"] or "",
+                _line(key["label"] or ""),
                 key["id"] or "",
                 key["type"],
                 "can leave" if key["exposed"] else "",
@@ -89,3 +99,8 @@ def _print(token: dict[str, Any]) -> None:
         click.echo(f"  {token['public_keys']} public keys; private ones show with --pin-file only")
     else:
         click.echo("  keys are not seen: no login")
+
+
+def _line(text: str) -> str:
+    """What a token says of itself is not to steer the terminal, nor to make lines of its own."""
+    return printable(text).replace("\n", "\\n")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handclasp.cli.secrets import asked_secret, check_secret_file, secret_of, secret_options
-from handclasp.errors import EnvironmentFault
+from handclasp.errors import EnvironmentFault, UsageError
+from handclasp.keys.secret import SecretSource
 from handclasp.spec.pkcs11_uri import Pkcs11Uri, Pkcs11UriError, parse_pkcs11_uri
 
 if TYPE_CHECKING:
@@ -71,6 +72,30 @@ def pin_of(
 ) -> tuple[Secret[bytes] | None, tuple[Finding, ...]]:
     """The PIN, asked for on a terminal when `prompt` is given, and what is wrong with its file."""
     pin = secret_of(file, env, what="pin")
+    source = str(SecretSource(file=file, env=env)) if pin is not None else "this terminal"
     if pin is None and prompt:
         pin = asked_secret(prompt)
+    check_pin(pin, source, by_engine=has_engine())
     return pin, check_secret_file(file)
+
+
+def check_pin(pin: Secret[bytes] | None, source: str, *, by_engine: bool = False) -> None:
+    """Raises UsageError for a PIN that no token can be meant to have: it would count as a wrong one.
+
+    `by_engine`: for a key that nginx will reach by the engine.
+    """
+    from handclasp.hsm.pins import pin_problem
+
+    problem = pin_problem(pin.reveal(), by_engine=by_engine) if pin is not None else None
+    if problem is not None:
+        raise UsageError(
+            f"the PIN of {source} {problem}: it was not tried",
+            hint="Give the token's PIN, alone on one line.",
+        )
+
+
+def has_engine() -> bool:
+    """OpenSSL's PKCS#11 engine is installed, and so nginx goes by it (handclasp.hsm.openssl_conf.choose)."""
+    from handclasp.hsm.support import find_support
+
+    return any(find_support(major).engine is not None for major in (3, 1))
