@@ -53,6 +53,7 @@ FIRST = {
     Feature.SSL_CURVE_VARIABLE: "1.21.5",
     Feature.TLS13_SESSION_TIMEOUT: "1.23.2",
     Feature.TLS13_BY_DEFAULT: "1.23.4",
+    Feature.JOINED_HEADERS: "1.23.0",
     Feature.HTTP2_DIRECTIVE: "1.25.1",
     Feature.TRUSTED_CERTIFICATE_ALONE: "1.27.2",
     Feature.UPSTREAM_RESOLVE: "1.27.3",
