@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from handclasp.agent.outage import TokenWatch, is_token_failure, may_be_token_failure
+from handclasp.agent.outage import (
+    UNASKED,
+    Outage,
+    TokenWatch,
+    is_token_failure,
+    may_be_token_failure,
+)
+from handclasp.agent.status import Snapshot
 from handclasp.errors import InternalFault
 from handclasp.findings import found
 from handclasp.hsm.isolated import Answer
@@ -128,7 +135,8 @@ def test_one_refused_pin_leaves_that_token_alone_and_the_others_watched() -> Non
     assert tokens.pass_time(FAILED_HANDSHAKE) == ["a", "b"]
     outage = tokens.watch.outage
     assert outage is not None
-    assert outage.identities == ("a", "b")
+    assert outage.reasons == {"a": "says pin-wrong", "b": "says pkcs11-token-absent"}
+    assert outage.seen == "a: says pin-wrong; b: says pkcs11-token-absent"
     tokens.said["b"] = Answer()
     for _ in range(3):
         assert tokens.pass_time() == ["b"]
@@ -138,6 +146,39 @@ def test_one_refused_pin_leaves_that_token_alone_and_the_others_watched() -> Non
     assert "says pin-wrong" in outage.seen
     # nginx would try the refused PIN at its start.
     assert tokens.restarts == 0
+
+
+def test_a_link_says_of_its_own_key_only() -> None:
+    tokens = Tokens()
+    tokens.said = {"a": refusing("pin-wrong"), "b": refusing("pkcs11-token-absent")}
+    tokens.pass_time(FAILED_HANDSHAKE)
+    applied = SimpleNamespace(plan=SimpleNamespace(tokens=object()))
+    snapshot = Snapshot(
+        applied=cast("Any", applied),
+        lifecycle=cast("Any", None),
+        master_pid=None,
+        worker_pids=(),
+        agent_pid=1,
+        started=tokens.clock.now(),
+        now=tokens.clock.now(),
+        refused_change=None,
+        token_news=tokens.watch.news,
+    )
+    assert snapshot._unsigned(["b"]) == [
+        "the key of b in its token does not work: says pkcs11-token-absent"
+    ]
+    assert snapshot._unsigned(["other"]) == []
+    tokens.said["a"] = Answer()
+    tokens.prepared = tokens.another_spec()
+    tokens.pass_time()
+    assert tokens.watch.outage is not None
+    assert tokens.watch.outage.identities == ("b",)
+
+
+def test_before_a_token_is_asked_every_key_of_the_plan_is_in_doubt() -> None:
+    outage = Outage(Clock().now(), dict.fromkeys(("a", "b"), UNASKED))
+    assert outage.seen == UNASKED
+    assert outage.identities == ("a", "b")
 
 
 def test_a_spec_that_is_read_again_has_every_token_asked_again() -> None:

@@ -103,12 +103,9 @@ def _running(command: Sequence[str | Path], port: int) -> Iterator[None]:
             process.communicate()
 
 
-def test_nginx_takes_leaves_chains_and_lists(
-    cast: Path, nginx_build: Path, free_port: Callable[[], int], tmp_path: Path
-) -> None:
-    port = free_port()
-    (tmp_path / "logs").mkdir()
-    configuration = tmp_path / "nginx.conf"
+def _configured(folder: Path, cast: Path, port: int, *, depth: int) -> Path:
+    (folder / "logs").mkdir()
+    configuration = folder / "nginx.conf"
     configuration.write_text(
         f"""
         daemon off; master_process off; pid nginx.pid; error_log logs/error.log info;
@@ -122,18 +119,43 @@ def test_nginx_takes_leaves_chains_and_lists(
                 ssl_client_certificate {cast / "ca/root.pem"};
                 ssl_crl {cast / "ca/crl.pem"};
                 ssl_verify_client on;
-                ssl_verify_depth 2;
+                ssl_verify_depth {depth};
                 location / {{ return 204; }}
             }}
         }}
         """
     )
+    return configuration
+
+
+def test_nginx_takes_leaves_chains_and_lists(
+    cast: Path, nginx_build: Path, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    port = free_port()
+    configuration = _configured(tmp_path, cast, port, depth=2)
     command: list[str | Path] = [nginx_build, "-p", tmp_path, "-c", configuration]
     with _running([*command, *early_log(nginx_build, str(tmp_path / "early.log"))], port):
         assert _status(cast, CLIENT, port) == 204
         assert _status(cast, REVOKED, port) == 400
         assert _status(cast, SERVER, port) == 400, "a server's certificate is no client's"
     assert "certificate revoked" in (tmp_path / "logs/error.log").read_text()
+
+
+@pytest.mark.parametrize(("depth", "status"), [(1, 204), (0, 400)])
+def test_a_depth_of_one_is_enough_for_the_one_intermediate(
+    cast: Path,
+    nginx_build: Path,
+    free_port: Callable[[], int],
+    tmp_path: Path,
+    depth: int,
+    status: int,
+) -> None:
+    """nginx's own default is 1; what is counted are the CAs between leaf and trust anchor."""
+    port = free_port()
+    configuration = _configured(tmp_path, cast, port, depth=depth)
+    command: list[str | Path] = [nginx_build, "-p", tmp_path, "-c", configuration]
+    with _running([*command, *early_log(nginx_build, str(tmp_path / "early.log"))], port):
+        assert _status(cast, CLIENT, port) == status
 
 
 def test_python_takes_both_ends_strictly_and_refuses_another_name(cast: Path) -> None:

@@ -12,6 +12,7 @@ from handclasp.ca.delivery import Parcel, deliver
 from handclasp.ca.issuing import Order, draw_up, files_of
 from handclasp.ca.names import leaf_names
 from handclasp.ca.newkeys import new_key
+from handclasp.ca.status import serial_text
 from handclasp.errors import EnvironmentFault, UsageError
 from tests.ca.authority import issued, make_authority, opened
 from tests.pki import NOW
@@ -66,7 +67,7 @@ def test_a_certificate_that_is_recorded_and_not_written_is_told_with_the_way_out
         records = directory.ledger.records()
     assert len(records) == before + 1
     assert told.value.hint is not None
-    assert f"ca renew {records[-1].serial:x}" in told.value.hint
+    assert f"ca renew {serial_text(records[-1].serial)}" in told.value.hint
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_issued(

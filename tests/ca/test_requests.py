@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -17,6 +18,10 @@ from hypothesis import strategies as st
 from handclasp.ca.requests import key_weakness, read_request
 from handclasp.findings import FindingsError
 from tests import pki
+from tests.openssl import needs_openssl, openssl
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _asking(*names: x509.GeneralName, common_name: str | None = "a.example") -> bytes:
@@ -160,3 +165,49 @@ def test_weak_and_odd_keys_are_not_certified(key: object, weakness: str | None) 
     else:
         assert said is not None
         assert weakness in said
+
+
+# -- keys that the request says more of than the library keeps
+
+
+def _made_by_openssl(folder: Path, *key: str) -> bytes:
+    """A request with a key of `openssl genpkey` with these options."""
+    openssl("genpkey", *key, "-out", folder / "key.pem")
+    return openssl("req", "-new", "-key", folder / "key.pem", "-subj", "/CN=a.example")
+
+
+EXPLICIT = ("-pkeyopt", "ec_param_enc:explicit")
+EC_KEY = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("key", "seen"),
+    [
+        (("-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"), "RSA-PSS signatures alone"),
+        ((*EC_KEY, *EXPLICIT), "explicit parameters"),
+    ],
+    ids=["RSA-PSS", "explicit"],
+)
+def test_a_key_that_would_be_certified_as_another_is_refused(
+    tmp_path: Path, key: tuple[str, ...], seen: str
+) -> None:
+    with pytest.raises(FindingsError) as refusal:
+        read_request(_made_by_openssl(tmp_path, *key), source="r.csr")
+    (finding,) = refusal.value.findings
+    assert finding.slug == "csr-key-unsuitable"
+    assert seen in finding.seen
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    "key",
+    [
+        ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
+        (*EC_KEY, "-pkeyopt", "ec_param_enc:named_curve"),
+        ("-algorithm", "ED25519"),
+    ],
+    ids=["RSA", "named", "Ed25519"],
+)
+def test_a_key_that_says_no_more_is_taken(tmp_path: Path, key: tuple[str, ...]) -> None:
+    assert read_request(_made_by_openssl(tmp_path, *key), source="r.csr").common_name == "a.example"

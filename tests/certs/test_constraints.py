@@ -195,3 +195,29 @@ def test_what_one_verifier_or_another_refuses_is_seen(
 def test_a_uri_with_an_address_is_refused_where_hosts_are_permitted() -> None:
     limits = x509.NameConstraints([URI("10.0.0.1")], None)
     assert refused_by_some(limits, [URI("https://10.0.0.1/")])
+
+
+def test_names_are_told_as_people_write_them() -> None:
+    directory = x509.DirectoryName(pki.dn("svc-b"))
+    other = x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01a")
+    registered = x509.RegisteredID(x509.ObjectIdentifier("1.2.3.5"))
+    forbidden = x509.NameConstraints(
+        None,
+        [
+            *(x509.DirectoryName(pki.dn("svc-b")), x509.DNSName("a.example.com")),
+            x509.IPAddress(ipaddress.ip_network("192.0.2.0/24")),
+        ],
+    )
+    names = [
+        directory,
+        x509.DNSName("a.example.com"),
+        x509.IPAddress(ipaddress.ip_address("192.0.2.1")),
+    ]
+    told = ["'CN=svc-b,O=Example Org'", "a.example.com", "192.0.2.1"]
+    assert violations(forbidden, names) == told
+    only_those = x509.NameConstraints([other, registered], None)
+    strange = [
+        x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01b"),
+        x509.RegisteredID(x509.ObjectIdentifier("1.2.3.6")),
+    ]
+    assert violations(only_those, strange) == ["other:1.2.3.4", "rid:1.2.3.6"]

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handclasp.certs import facts
 from handclasp.certs.constraints import check_constraints
 from handclasp.certs.describe import describe
 from handclasp.certs.kinship import Family, title
 from handclasp.certs.read import read_objects
 from handclasp.certs.rows import rows
+from handclasp.certs.security_level import Peer, digest_refused_from
 from handclasp.certs.strictness import check_letter
 from handclasp.findings import Where
 from tests import pki
@@ -114,3 +116,40 @@ def test_days_are_counted_from_the_moment_asked_about(offset: timedelta, words: 
     (found,) = read_objects(LEAF.pem, source="x").objects
     told = dict(rows(describe(found, file="x", form="pem"), now=pki.NOW + offset))
     assert words in told["valid"]
+
+
+@needs_openssl
+def test_a_key_for_rsa_pss_alone_is_called_so_wherever_it_stands() -> None:
+    key = openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048")
+    plain = openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+    for private, name in ((key, "RSA-PSS 2048"), (plain, "RSA 2048")):
+        subject = ("-subj", "/CN=a", "-key", "/dev/stdin")
+        forms = (
+            private,
+            openssl("pkey", "-pubout", stdin=private),
+            openssl("req", "-new", *subject, stdin=private),
+            openssl("req", "-new", "-x509", *subject, stdin=private),
+        )
+        for form in forms:
+            assert _row(form, "key") == name
+
+
+@needs_openssl
+@pytest.mark.parametrize(("digest", "told"), [("sha1", "SHA-1"), ("sha256", "SHA-256")])
+def test_the_digest_of_an_rsa_pss_signature_is_told_and_judged(digest: str, told: str) -> None:
+    key = openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+    made = openssl(
+        *("req", "-new", "-x509", f"-{digest}", "-sigopt", "rsa_padding_mode:pss"),
+        *("-subj", "/CN=a", "-key", "/dev/stdin"),
+        stdin=key,
+    )
+    assert _row(made, "signed") == f"rsassa-pss with {told}"
+    certificate = x509.load_pem_x509_certificate(made)
+    assert facts.weak_digest(certificate) == (told if digest == "sha1" else None)
+    assert digest_refused_from(certificate, Peer((3, 0))) == (1 if digest == "sha1" else None)
+    assert digest_refused_from(certificate, Peer((1, 1))) == (2 if digest == "sha1" else None)
+
+
+def _row(data: bytes, name: str) -> str:
+    (found,) = read_objects(data, source="x").objects
+    return dict(rows(describe(found, file="x", form="pem"), now=pki.NOW))[name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -12,6 +14,12 @@ from handclasp.certs.private_keys import spki
 from handclasp.errors import InternalFault
 from tests import pki
 from tests.certs.identities import identity, trust
+from tests.certs.plain_nginx import refusal, serving, status
+from tests.certs.rewritten import for_pss_alone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 ROOT = pki.authority("Root")
 MIDDLE = pki.authority("Middle", issuer=ROOT)
@@ -81,3 +89,40 @@ def test_no_repr_shows_a_key() -> None:
     assert "***" in shown
     for line in LEAF.key_pem.splitlines()[1:-1]:
         assert line.decode() not in shown
+
+
+RSA = pki.leaf(MIDDLE, "rsa", key_kind="rsa2048", sans=["localhost"], usages=(pki.SERVER,))
+
+
+def test_the_key_of_an_rsa_pss_certificate_is_staged_as_openssl_wants_it_and_nginx_serves_it(
+    tmp_path: Path, nginx_build: Path, free_port: Callable[[], int]
+) -> None:
+    ours = identity(for_pss_alone(RSA, MIDDLE))
+    certificate, key = tmp_path / "staged.pem", tmp_path / "staged.key"
+    certificate.write_bytes(ours.certificate_pem())
+    key.touch(mode=0o600)
+    key.write_bytes(ours.key_pem().reveal())
+    (tmp_path / "root.pem").write_bytes(ROOT.pem)
+    directives = f"ssl_certificate {certificate}; ssl_certificate_key {key};"
+    port = free_port()
+    with serving(nginx_build, tmp_path, port, directives):
+        for version in ("TLSv1_2", "TLSv1_3"):
+            assert status(port, root=tmp_path / "root.pem", version=version) == 200
+    key.write_bytes(
+        RSA.key_pem
+    )  # the same numbers, as a plain RSA key: nginx starts, and that is all
+    assert refusal(nginx_build, tmp_path, directives) == ""
+    with (
+        serving(nginx_build, tmp_path, port := free_port(), directives),
+        pytest.raises(ssl.SSLError, match="alert"),
+    ):
+        status(port, root=tmp_path / "root.pem")
+
+
+def test_a_key_that_says_rsa_pss_is_staged_plain_for_a_plain_certificate() -> None:
+    """And an RSA-PSS one keeps its numbers: what is staged is read back."""
+    plain = load_pem_private_key(identity(RSA).key_pem().reveal(), None)
+    pss = load_pem_private_key(identity(for_pss_alone(RSA, MIDDLE)).key_pem().reveal(), None)
+    assert spki(plain.public_key()) == spki(pss.public_key())
+    assert identity(RSA).key_pem().reveal() == RSA.key_pem
+    assert identity(for_pss_alone(RSA, MIDDLE)).key_pem().reveal() != RSA.key_pem

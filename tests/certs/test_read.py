@@ -433,3 +433,58 @@ def test_no_finding_quotes_what_a_damaged_file_held(sample: bytes, place: float)
     for line in LEAF.key_pem.splitlines()[1:-1]:
         assert line.decode() not in told
     assert PASSWORD.decode() not in told
+
+
+MESSAGE = b"nothing much"
+
+
+def enveloped(folder: Path, form: str) -> bytes:
+    (folder / "to.pem").write_bytes(pki.leaf(pki.authority("Root"), key_kind="rsa2048").pem)
+    return openssl("cms", "-encrypt", "-outform", form, folder / "to.pem", stdin=MESSAGE)
+
+
+@needs_openssl
+@pytest.mark.parametrize("form", ["DER", "PEM", "SMIME"])
+def test_an_encrypted_message_is_called_one_with_the_way_out(tmp_path: Path, form: str) -> None:
+    data = enveloped(tmp_path, form)
+    finding = read(data).findings[0]
+    assert "encrypted" in finding.seen
+    assert "damaged" not in finding.seen
+    assert f"openssl cms -decrypt -inform {form} " in finding.fix
+    streamed = openssl(
+        "cms", "-encrypt", "-stream", "-outform", "DER", tmp_path / "to.pem", stdin=MESSAGE
+    )
+    assert "encrypted" in read(streamed).findings[0].seen
+
+
+@needs_openssl
+@pytest.mark.parametrize("options", [(), ("-nodetach",)], ids=["multipart", "opaque"])
+def test_certificates_of_a_signed_mail_are_had_by_the_way_out_that_is_told(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    pair = pki.leaf(pki.authority("Root"))
+    certificate, key = pair.write(tmp_path, "me")
+    mail = openssl(
+        "cms",
+        "-sign",
+        *options,
+        "-signer",
+        certificate,
+        "-inkey",
+        key,
+        "-outform",
+        "SMIME",
+        stdin=MESSAGE,
+    )
+    (tmp_path / "FILE").write_bytes(b"From: somebody\n" + mail)
+    contents = read((tmp_path / "FILE").read_bytes())
+    assert "S/MIME" in contents.findings[0].seen
+    assert "openssl smime -pk7out -in FILE -out certificates.p7b" in contents.findings[0].fix
+    out = openssl("smime", "-pk7out", "-in", tmp_path / "FILE")
+    assert pair.certificate in read(out).certificates
+
+
+def test_a_mail_with_pem_in_it_is_read() -> None:
+    pem = pki.authority("Root").pem
+    mail = b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"\n\n' + pem
+    assert len(read(mail).certificates) == 1

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from handclasp.ca.status import serial_text
 from handclasp.cli.documents import document_schema
 from handclasp.cli.main import _run
 from tests import pki
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 CA = ("--directory", "ca", "--password-file", "pw")
+THE_CA = ("--directory", "ca", "--issuing-ca", "--reason")
 Said = tuple[int, str, str]
 
 
@@ -65,7 +67,7 @@ def _leaf(path: str) -> x509.Certificate:
 
 
 def _serial(path: str) -> str:
-    return f"{_leaf(path).serial_number:x}"
+    return serial_text(_leaf(path).serial_number)
 
 
 def _request(
@@ -417,7 +419,7 @@ def test_renewal_keeps_key_names_use_and_span(ca: Callable[..., Said]) -> None:
     rows = _listed(ca)
     for same in ("sans", "use", "name", "subject"):
         assert rows[-1][same] == rows[-2][same]
-    assert rows[-1]["renews"] == f"{old.serial_number:x}"
+    assert rows[-1]["renews"] == serial_text(old.serial_number)
     spans = [one.not_valid_after_utc - one.not_valid_before_utc for one in (old, new)]
     assert spans[0] == spans[1]
 
@@ -453,10 +455,32 @@ def test_a_password_is_asked_for_where_somebody_can_answer(
     monkeypatch.setattr("handclasp.cli.ca.options.asked_secret", answer)
     assert ca("issue", "a.example.internal", "--directory", "ca")[0] == 0
     assert ca("crl", "--directory", "ca")[0] == 0
-    assert len(asked) == 3
+    assert asked == 2 * ["Password of the issuing key"], "the root has the same one"
     monkeypatch.setattr("handclasp.cli.ca.init.asked_secret", answer)
     assert ca("init", "--name", "X", "--directory", "other")[0] == 0
     load_pem_private_key(Path("other/root.key").read_bytes(), b"secret")
+
+
+def test_a_root_password_of_its_own_is_asked_for_too(
+    run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from handclasp.certs.secret import Secret
+
+    asked = []
+    answers = {"issuing": "secret", "root": "wrong"}
+
+    def answer(prompt: str, **_: object) -> Secret[bytes]:
+        role = prompt.split()[-2]
+        asked.append(role)
+        return Secret(answers[role].encode())
+
+    assert run("init", "--name", "X", *CA, "--root-password-file", "root-pw")[0] == 0
+    monkeypatch.setattr("handclasp.cli.ca.options.asked_secret", answer)
+    code, _, err = run("crl", "--directory", "ca")
+    assert (code, "right password of the root key with --root-password-file" in err) == (2, True)
+    answers["root"] = "other secret"
+    assert run("crl", "--directory", "ca")[0] == 0
+    assert asked == 2 * ["issuing", "root"]
 
 
 @pytest.mark.parametrize("kind", ["p384", "rsa2048", "ed25519"])
@@ -549,7 +573,7 @@ def test_what_was_not_issued_here_cannot_be_revoked(ca: Callable[..., Said]) -> 
 def test_a_revoked_issuing_ca_issues_nothing_and_is_on_the_roots_list(
     ca: Callable[..., Said],
 ) -> None:
-    assert ca("revoke", "ca/issuing.pem", "--directory", "ca", "--reason", "cACompromise")[0] == 0
+    assert ca("revoke", "ca/issuing.pem", *THE_CA, "cACompromise")[0] == 0
     code, _, err = ca("issue", "a.example.internal", *CA)
     assert (code, "[cert-revoked]" in err) == (1, True)
     assert ca("crl", *CA)[0] == 0
@@ -580,7 +604,7 @@ def test_the_root_may_be_away_while_its_list_is_good(ca: Callable[..., Said]) ->
     root_key.rename("safe")
     code, _, err = ca("crl", *CA)
     assert (code, "serves until" in err) == (0, True)
-    assert ca("revoke", "ca/issuing.pem", "--directory", "ca", "--reason", "superseded")[0] == 0
+    assert ca("revoke", "ca/issuing.pem", *THE_CA, "superseded")[0] == 0
     code, _, err = ca("crl", *CA)
     assert (code, "lacks a CA that was revoked" in err) == (1, True)
 
@@ -810,8 +834,13 @@ def test_revoking_a_ca_by_its_role_says_what_can_be_done(ca: Callable[..., Said]
     code, _, err = ca("revoke", "root", *reason)
     assert (code, "a root cannot be revoked" in err) == (2, True)
     code, _, err = ca("revoke", "issuing", *reason)
-    assert (code, "ca/issuing.pem" in err) == (2, True)
+    assert (code, "add --issuing-ca" in err) == (2, True)
     assert _listed(ca, "--revoked") == []
+    assert ca("revoke", "root", *reason, "--issuing-ca")[0] == 2
+    assert ca("revoke", "issuing", *reason, "--issuing-ca")[0] == 0
+    assert ca("revoke", "issuing", *reason)[0] == 0, (
+        "it is revoked already, which is all that is said"
+    )
 
 
 def test_what_holds_no_certificate_is_told_as_what_it_is(ca: Callable[..., Said]) -> None:
@@ -915,7 +944,7 @@ def test_a_revoked_issuing_ca_still_makes_lists_and_its_leaves_are_not_called_va
     ca: Callable[..., Said],
 ) -> None:
     assert ca("issue", "a.example.internal", *CA)[0] == 0
-    assert ca("revoke", "ca/issuing.pem", "--directory", "ca", "--reason", "cACompromise")[0] == 0
+    assert ca("revoke", "ca/issuing.pem", *THE_CA, "cACompromise")[0] == 0
     assert ca("crl", *CA)[0] == 0
     assert [row["state"] for row in _listed(ca)] == ["valid", "revoked", "issuer revoked"]
     assert "issuer revoked" in ca("list", "--directory", "ca")[1]

@@ -221,5 +221,5 @@ def test_nobody_waits_for_the_ledger_while_a_secret_is_typed(
     monkeypatch.setattr("handclasp.cli.ca.options.asked_secret", typed)
     code, _, err = run("crl", "--module", "m")
     assert code == 0, err
-    assert len(asked) == 2
-    assert ["issuing" in asked[0], "root" in asked[1]] == [True, True]
+    # The root's password is the same, and the token too: nobody is asked twice.
+    assert ["issuing" in one for one in asked] == [True]

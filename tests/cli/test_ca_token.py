@@ -53,6 +53,7 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     (folder / "pin").write_text(PIN)
     (folder / "pin").chmod(0o600)
     (folder / "wrong-pin").write_text("97531")
+    (folder / "two-lines").write_text(f"{PIN}\nsecond\n")
     environment = {"SOFTHSM2_CONF": str(configuration), "PKCS11_MODULE_PATH": str(module)}
     make = ("--init-token", "--free", "--label", "ca", "--pin", PIN, "--so-pin", "12345678")
     for command in (
@@ -121,6 +122,9 @@ def test_a_key_that_is_not_there_and_a_wrong_pin_are_told(
     assert "[pin-wrong]" in done.stderr
     assert "97531" not in done.stderr
     assert not list(tmp_path.glob("a.example*"))
+    lines = ("--pin-file", folder / "two-lines")
+    done = handclasp("ca", "issue", "a.example", *lines, cwd=tmp_path, env=environment)
+    assert (done.returncode, "more than one line: it was not tried" in done.stderr) == (2, True)
 
 
 def test_an_unplugged_roots_list_serves_on_and_a_wrong_pin_is_no_absence(

@@ -14,7 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from handclasp.findings import Severity
+from handclasp.keys.load import load_identity
 from tests import pki
+from tests.certs.identities import identity
+from tests.certs.plain_nginx import refusal
+from tests.certs.rewritten import for_pss_alone
+from tests.certs.test_list_scopes import place
 from tests.cli.test_documents import validate
 from tests.integration.running import COMMAND, handclasp
 from tests.openssl import needs_openssl, openssl
@@ -527,8 +533,72 @@ def test_the_order_of_the_file_and_strangers_in_it_are_told(tmp_path: Path) -> N
         leaf_pem=MIDDLE.pem + LEAF.pem + ROOT.pem + stranger.pem,
         leaf_key=LEAF.key_pem,
     )
-    document = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", rc=0)
+    document = checked(tmp_path, "leaf.pem", "leaf.key", "--for", "client", rc=1)
     assert {"chain-order-wrong", "chain-contains-root", "unrelated-certificate"} <= slugs(document)
+    assert errors(document) == {"chain-order-wrong"}
+
+
+def test_a_file_that_nginx_does_not_start_with_is_an_error_and_in_a_spec_it_is_served(
+    tmp_path: Path, nginx_build: Path
+) -> None:
+    written(tmp_path, a_pem=MIDDLE.pem + LEAF.pem, a_key=LEAF.key_pem)
+    directives = f"ssl_certificate {tmp_path}/a.pem; ssl_certificate_key {tmp_path}/a.key;"
+    assert "key values mismatch" in refusal(nginx_build, tmp_path, directives)
+    document = checked(tmp_path, "a.pem", "a.key", "--for", "client", rc=1)
+    (finding,) = [one for one in document["findings"] if one["slug"] == "chain-order-wrong"]
+    assert "handclasp cert bundle" in finding["fix"]
+    handclasp("cert", "bundle", "a.pem", "-o", "chain.pem", cwd=tmp_path)
+    checked(tmp_path, "chain.pem", "a.key", "--for", "client", rc=0)
+    directives = directives.replace("a.pem", "chain.pem")
+    assert refusal(nginx_build, tmp_path, directives) == ""
+    loaded = load_identity("a", certificate=tmp_path / "a.pem", key=tmp_path / "a.key")
+    (told,) = [one for one in loaded.findings if one.slug == "chain-order-wrong"]
+    assert told.severity is Severity.WARNING
+    # In a file that starts with its leaf the rest may be in any order: peers sort it out.
+    written(tmp_path, b_pem=LEAF.pem + ROOT.pem + MIDDLE.pem)
+    assert "chain-order-wrong" not in errors(checked(tmp_path, "b.pem", "a.key", rc=0))
+
+
+def test_a_key_of_another_rsa_kind_than_its_certificate_is_no_pair(tmp_path: Path) -> None:
+    plain = pki.leaf(MIDDLE, "rsa", key_kind="rsa2048")
+    pss = for_pss_alone(plain, MIDDLE)
+    key = identity(pss).key_pem().reveal()
+    written(tmp_path, plain_pem=plain.chain_pem, plain_key=plain.key_pem)
+    written(tmp_path, pss_pem=pss.chain_pem, pss_key=key)
+    pkcs1 = plain.private_key.private_bytes(
+        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+    )
+    written(tmp_path, pkcs1_key=pkcs1)
+    for certificate, keys in (("plain", ("plain", "pkcs1")), ("pss", ("pss",))):
+        for one in ("plain", "pkcs1", "pss"):
+            document = checked(tmp_path, f"{certificate}.pem", f"{one}.key", "--for", "client")
+            assert ("key-cert-mismatch" in errors(document)) is (one not in keys)
+            assert document["ok"] is (one in keys)
+
+
+def test_the_systems_cas_are_called_so(tmp_path: Path) -> None:
+    written(tmp_path, leaf_pem=LEAF.chain_pem, other_pem=pki.authority("Other").pem)
+    said = handclasp("cert", "check", "leaf.pem", "--trust", "system", cwd=tmp_path).stdout
+    assert "nor in the CAs of this system" in said
+    said = handclasp("cert", "check", "leaf.pem", "--trust", "other.pem", cwd=tmp_path).stdout
+    assert "nor in the trust given" in said
+    assert "'the trust given'" not in said
+
+
+def test_a_list_for_a_part_is_judged_by_the_leaf_that_is_asked_about(tmp_path: Path) -> None:
+    part = [place("http://crl/part")]
+    point = x509.IssuingDistributionPoint(part[0], None, False, False, None, False, False)
+    points = x509.CRLDistributionPoints([x509.DistributionPoint(part[0], None, None, None)])
+    inside = pki.with_extension(pki.leaf(ROOT), ROOT, points, critical=False)
+    written(tmp_path, root_pem=ROOT.pem, list_pem=pki.crl(ROOT, extensions=[point]))
+    written(tmp_path, in_pem=inside.pem, out_pem=pki.leaf(ROOT).pem)
+    written(tmp_path, whole_pem=pki.crl(ROOT, number=2))
+    asked = ("--for", "client", "--crl", "list.pem")
+    assert "crl-not-usable" in errors(checked(tmp_path, "out.pem", *asked, "--trust", "root.pem"))
+    assert "crl-not-usable" in errors(checked(tmp_path, "out.pem", "root.pem", *asked))
+    assert "crl-not-usable" not in slugs(checked(tmp_path, "in.pem", *asked))
+    healed = (*asked, "--crl", "whole.pem", "--trust", "root.pem")
+    assert "crl-not-usable" not in slugs(checked(tmp_path, "in.pem", *healed, rc=0))
 
 
 def test_depth_is_measured_against_the_default_of_nginx(tmp_path: Path) -> None:

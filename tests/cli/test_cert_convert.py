@@ -138,6 +138,49 @@ def test_java_reads_our_pkcs12(folder: Path) -> None:
     assert "Certificate chain length: 3" in said.stdout
 
 
+@pytest.mark.skipif(lacks(shutil.which("keytool")), reason="no Java runtime on this machine")
+@pytest.mark.parametrize(
+    ("options", "aliases"), [((), ["1", "2"]), (("--name", "Ours"), ["ours", "ours-2"])]
+)
+def test_java_takes_certificates_without_a_key_for_trust(
+    folder: Path, options: tuple[str, ...], aliases: list[str]
+) -> None:
+    made = ("convert", "cas.pem", "--to", "p12", *options)
+    cert(folder, *made, "--new-password-file", "new", "-o", "trust.p12")
+    said = subprocess.run(
+        ["keytool", "-list", "-keystore", folder / "trust.p12", "-storepass", "new secret"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    ).stdout
+    assert "contains 2 entries" in said
+    assert said.count("trustedCertEntry") == 2
+    entries = [line.partition(",")[0] for line in said.splitlines() if "trustedCertEntry" in line]
+    assert sorted(entries) == aliases
+    opened = openssl(
+        *("pkcs12", "-in", folder / "trust.p12", "-passin", "pass:new secret", "-nokeys")
+    )
+    assert opened.count(b"BEGIN CERTIFICATE") == 2
+
+
+def test_revocation_lists_go_into_pkcs7_as_openssl_puts_them(folder: Path) -> None:
+    (folder / "root.crl").write_bytes(pki.crl(ROOT, [LEAF]))
+    (folder / "middle.crl").write_bytes(pki.crl(MIDDLE))
+    cert(folder, "convert", "root.crl", "cas.pem", "middle.crl", "--to", "p7b", "-o", "both.p7b")
+    cert(folder, "convert", "root.crl", "--to", "p7b", "-o", "lists.p7b")
+    for name, certificates, lists in (("both", 2, 2), ("lists", 0, 1)):
+        (data := folder / f"{name}.p7b").read_bytes()
+        said = openssl("pkcs7", "-in", data, "-print_certs")
+        assert said.count(b"BEGIN CERTIFICATE") == certificates
+        assert said.count(b"BEGIN X509 CRL") == lists
+        contents = read_objects(data.read_bytes(), source=name)
+        assert (len(contents.certificates), len(contents.crls)) == (certificates, lists)
+    theirs = openssl(*("crl2pkcs7", "-in", folder / "root.crl", "-certfile", folder / "leaf.pem"))
+    cert(folder, "convert", "root.crl", "leaf.pem", "--to", "p7b", "-o", "ours.p7b")
+    assert (folder / "ours.p7b").read_bytes() == theirs
+
+
 def test_the_alias_of_a_pkcs12_is_kept(folder: Path) -> None:
     made = ("convert", "leaf.pem", "leaf.key", "--to", "p12", "--new-password-file", "new")
     cert(folder, *made, "--name", "mine", "-o", "a.p12")
@@ -201,7 +244,7 @@ def test_a_key_is_encrypted_and_decrypted_as_pkcs8(folder: Path) -> None:
     ("arguments", "words"),
     [
         (("leaf.pem", "leaf.key", "--to", "der"), "holds one object"),
-        (("leaf.pem", "leaf.key", "--to", "p7b"), "PKCS#7 holds certificates"),
+        (("leaf.pem", "leaf.key", "--to", "p7b"), "PKCS#7 holds certificates and revocation lists"),
         (("leaf.pem", "leaf.key", "--to", "pkcs8"), "holds one private key"),
         (("leaf.pem", "rsa.key", "--to", "p12", "--new-password-file", "new"), "is not that of"),
         (("leaf.pem", "leaf.key", "--to", "p12"), "a PKCS#12 file has a password"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,3 +20,12 @@ def token(place: Path) -> SoftToken:
     for label, kind in (("ec", "p256"), ("rsa", "rsa2048")):
         made.keygen(label, kind)
     return made
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def fresh(place: Path) -> SoftToken:
+    """A token of the test's own, for tests that break it."""
+    return SoftToken.make(place / f"fresh-{next(_NUMBERS)}")

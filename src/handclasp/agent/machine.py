@@ -38,6 +38,10 @@ class WorkerAccount:
 def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
     """None for an ordinary user: nginx's workers are then the user's own.
 
+    Without `wanted` our own account comes first, which no other program shares, and after it the one this
+    build was made to use, as nginx does when its configuration names none: other programs of the machine
+    (www-data's web applications, say) then gain nothing by our keys.
+
     Raises EnvironmentFault when a named account does not exist, or none of the usual ones does.
     """
     if os.geteuid() != 0:
@@ -53,7 +57,7 @@ def worker_account(wanted: str | None, facts: Facts) -> WorkerAccount | None:
         except KeyError:
             continue
         return WorkerAccount(entry.pw_name, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_gid)
-    tried = ", ".join(name for name in candidates if name)
+    tried = ", ".join(dict.fromkeys(name for name in candidates if name))
     raise EnvironmentFault(
         f"there is no account for nginx's workers (looked for {tried})",
         hint="create one (`useradd --system --no-create-home --shell /usr/sbin/nologin"

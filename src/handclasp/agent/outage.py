@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
@@ -48,6 +48,10 @@ _FAILURE = re.compile(r"SSL_do_handshake\(\) failed \(SSL: .*pkcs ?#?11", re.IGN
 _SUSPICION = re.compile(r"SSL_do_handshake\(\) failed \(SSL: .*no suitable signature algorithm")
 
 
+UNASKED = "handshakes fail in the token"
+"""What is known of a key before its token was asked."""
+
+
 def is_token_failure(line: str) -> bool:
     """A line of the error log that tells of a handshake which failed in the token."""
     parsed = parse_line(line)
@@ -64,12 +68,23 @@ def may_be_token_failure(line: str) -> bool:
 class Outage:
     """Since when handshakes fail in a token, and what was said when the tokens were last asked.
 
-    `identities` are those whose keys do not work.
+    `reasons` are those whose keys do not work, each with what was said of it.
     """
 
     since: datetime
-    seen: str
-    identities: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> str:
+        """All of it in one line."""
+        if {*self.reasons.values()} == {UNASKED}:
+            return UNASKED
+        return "; ".join(f"{name}: {seen}" for name, seen in self.reasons.items())
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Those whose keys do not work."""
+        return tuple(self.reasons)
 
 
 class TokenWatch:
@@ -130,14 +145,14 @@ class TokenWatch:
         now = self._clock.monotonic()
         # Right after a restart the log still has lines of the nginx before.
         if now >= self._settled and any(map(is_token_failure, lines)):
-            self._note_failure("handshakes fail in the token", _identities(prepared))
+            self._note_failure(dict.fromkeys(_identities(prepared), UNASKED))
         if self.outage is not None:
             if now >= self._next_look:
                 await self._asked(prepared, back)
         elif self._routine_due(prepared, lines, now):
             self._next_routine = now + self._routine_seconds
             if trouble := await self._trouble(prepared):
-                self._note_failure(*_told(trouble))
+                self._note_failure(trouble)
                 self._still_away(trouble)
 
     def _routine_due(self, prepared: Prepared, lines: Iterable[str], now: float) -> bool:
@@ -148,14 +163,16 @@ class TokenWatch:
             return True
         return now >= self._next_routine
 
-    def _note_failure(self, seen: str, identities: tuple[str, ...]) -> None:
+    def _note_failure(self, reasons: Mapping[str, str]) -> None:
         if self.outage is not None:
             return
-        self.outage = Outage(self._clock.now(), seen, identities)
+        self.outage = Outage(self._clock.now(), reasons)
         self._next_look, self._pause = 0.0, self._every_seconds
         if self._clock.monotonic() > self._next_restart + _LONGEST_HOLD_SECONDS:
             self._hold = _FIRST_HOLD_SECONDS
-        journal.warning("a key in a token does not work; it is watched until it does", why=seen)
+        journal.warning(
+            "a key in a token does not work; it is watched until it does", why=self.outage.seen
+        )
 
     async def _trouble(self, prepared: Prepared) -> dict[str, str] | None:
         """One look at every key in use, each in a process of its own: what is wrong, by identity.
@@ -210,10 +227,10 @@ class TokenWatch:
 
     def _still_away(self, trouble: Mapping[str, str]) -> None:
         assert self.outage is not None
-        seen, identities = _told(trouble)
-        if seen != self.outage.seen:
-            journal.warning("the token is away", why=seen)
-        self.outage = Outage(self.outage.since, seen, identities)
+        outage = Outage(self.outage.since, trouble)
+        if outage.seen != self.outage.seen:
+            journal.warning("the token is away", why=outage.seen)
+        self.outage = outage
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         self._next_look = self._clock.monotonic() + self._pause
 
@@ -222,7 +239,3 @@ def _identities(prepared: Prepared) -> tuple[str, ...]:
     """Those in use whose keys are in tokens."""
     tokens = prepared.plan.tokens if prepared.plan else None
     return tuple(name for name, _ in tokens.keys) if tokens else ()
-
-
-def _told(trouble: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    return "; ".join(f"{name}: {seen}" for name, seen in trouble.items()), tuple(trouble)

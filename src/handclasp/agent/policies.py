@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
-
 from handclasp.certs.names import subject_alt_names
 from handclasp.certs.private_keys import UNREADABLE
+from handclasp.certs.signatures import list_signed_by
 from handclasp.identity.caller import (
     UnreadableCertificateError,
     certificate_from_escaped,
@@ -251,10 +250,8 @@ def _until_change(caller: Caller, now: datetime) -> timedelta:
 
 def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
     try:
-        return crl.issuer == authority.subject and crl.is_signature_valid(
-            authority.public_key()  # type: ignore[arg-type]
-        )
-    except (*UNREADABLE, InvalidSignature, TypeError):
+        return crl.issuer == authority.subject and list_signed_by(crl, authority.public_key())
+    except (*UNREADABLE, TypeError):
         return False
 
 

@@ -153,8 +153,11 @@ class Snapshot:
         """Why handshakes with these identities fail: their keys are in a token that is away."""
         if (outage := self._token_outage) is None:
             return []
-        away = [name for name in identities if name in outage.identities]
-        return [f"the key of {name} in its token does not work: {outage.seen}" for name in away]
+        return [
+            f"the key of {name} in its token does not work: {outage.reasons[name]}"
+            for name in identities
+            if name in outage.reasons
+        ]
 
     def _unreachable(self, upstreams: Mapping[str, Upstream], name: str | None) -> str | None:
         """Why requests to this upstream go nowhere: none of its names has an address."""

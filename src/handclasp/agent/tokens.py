@@ -13,6 +13,8 @@ from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.findings import Finding, found
 from handclasp.hsm.isolated import Account, Answer, RefusedPins, ask
 from handclasp.hsm.modules import find_module
+from handclasp.hsm.openssl_conf import Way
+from handclasp.hsm.pins import pin_problem
 from handclasp.keys.secret import SecretSource
 from handclasp.nginx.render.tokens import OPENSSL_FILE
 from handclasp.nginx.token_keys import leading_for
@@ -79,7 +81,7 @@ def look_at_tokens(loaded: LoadedSpec, facts: Facts, account: WorkerAccount | No
     module = None
     if leading is not None:
         module, problem = _module(spec, named)
-    if module is None:
+    if module is None or leading is None:
         # The token is not opened for an nginx that could not use it: tries of a PIN are counted.
         keys = {
             name: KeySeen(
@@ -95,6 +97,9 @@ def look_at_tokens(loaded: LoadedSpec, facts: Facts, account: WorkerAccount | No
         pin, missing = pins[name]
         if missing:
             keys[name] = KeySeen(TokenKey(uri=uri, pin=pin), _placed(loaded, name, missing))
+            continue
+        if pin and pin_problem(pin.reveal(), by_engine=leading.way is Way.ENGINE):
+            keys[name] = KeySeen(TokenKey(uri=uri, pin=pin))  # the plan says why
             continue
         answer = look(seen, TokenKey(uri=uri, pin=pin))
         placed = _placed(loaded, name, answer.findings)
@@ -178,9 +183,9 @@ def _pin(spec: Spec, name: str) -> tuple[Secret[bytes] | None, tuple[Finding, ..
         pin = source.read()
     except UsageError as error:
         return None, (found("secret-unreadable", error.message, fix=error.hint),)
-    if not pin.reveal().strip():
+    if (problem := pin_problem(pin.reveal())) is not None:
         # Not tried: the token would count it.
-        return None, (found("secret-unreadable", f"the PIN of {source} is empty"),)
+        return None, (found("secret-unreadable", f"the PIN of {source} {problem}"),)
     return pin, ()
 
 

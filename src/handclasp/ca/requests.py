@@ -118,15 +118,14 @@ def _narrowed(csr: x509.CertificateSigningRequest) -> str | None:
     if oid == PublicKeyAlgorithmOID.RSASSA_PSS.dotted_string:
         return (
             "for RSA-PSS signatures alone (rsassaPss), and this CA certifies RSA keys without that limit"
-            " (rsaEncryption), which OpenSSL takes for another kind of key; make the request with a key of"
-            " `openssl genpkey -algorithm RSA` or EC"
+            " (rsaEncryption), which OpenSSL takes for another kind of key"
         )
     if oid == PublicKeyAlgorithmOID.EC_PUBLIC_KEY.dotted_string and any(
         one.tag != der.OID for one in parameters
     ):
         return (
-            "on a curve that is written out in numbers (explicit parameters), which TLS does not take (RFC"
-            " 5480 section 2.1.1); name the curve: `-pkeyopt ec_param_enc:named_curve`"
+            "on a curve that is written out in numbers (explicit parameters) and not named, as certificates"
+            " must have it (RFC 5480 section 2.1.1)"
         )
     return None
 

@@ -39,9 +39,7 @@ def is_pss_only(identifier: bytes) -> bool:
 def is_explicit(identifier: bytes) -> bool:
     """An elliptic curve that is written out in numbers instead of being named (RFC 5480, 2.1.1)."""
     parts = der.children(identifier, der.read_element(identifier), most=2)
-    return (
-        _oid(identifier) == _EC_PUBLIC_KEY and len(parts) == 2 and parts[1].tag == der.SEQUENCE
-    )
+    return _oid(identifier) == _EC_PUBLIC_KEY and len(parts) == 2 and parts[1].tag == der.SEQUENCE
 
 
 def pss_only(value: KeyHolder) -> bool:

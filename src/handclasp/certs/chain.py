@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from handclasp.certs.private_keys import spki
+from handclasp.certs.signatures import certificate_signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,13 +102,7 @@ def build_path(
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """`issuer` signed `certificate`: names and key identifiers fit and the signature verifies."""
-    if not names_issuer(certificate, issuer):
-        return False
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
+    return names_issuer(certificate, issuer) and certificate_signed_by(certificate, issuer)
 
 
 def names_issuer(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

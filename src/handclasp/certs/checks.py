@@ -21,6 +21,7 @@ from handclasp.certs.certificate_checks import (
 )
 from handclasp.certs.chain import issuer_urls, names_issuer, self_signed
 from handclasp.certs.constraints import check_constraints
+from handclasp.certs.curve_checks import check_curve, check_parameters
 from handclasp.certs.dn import issuer_text
 from handclasp.certs.name_checks import check_peer_name, check_server_names
 from handclasp.certs.path_checks import check_against_trust
@@ -52,13 +53,15 @@ def check_identity(
     trust: TrustMaterial | None = None,
     depth: int | None = None,
     peer: Peer = UNKNOWN_PEER,
+    groups: Sequence[str] = (),
 ) -> list[Finding]:
     """All findings of an identity in one role; those made while reading it come first.
 
     `names` are the nginx server_names a server identity answers for. `trust` is the bundle the
     *other* side verifies this identity with, when it is known, and `depth` its verification depth:
     then the path is built as OpenSSL builds it and revocation is looked up in the bundle's CRLs.
-    `peer` is the other side's OpenSSL, whose default decides which keys and digests are too weak.
+    `peer` is the other side's OpenSSL, whose default decides which keys and digests are too weak, and
+    `groups` what it is known to offer, in OpenSSL's names, beyond what everybody does.
     """
     findings = list(identity.findings)
     where = Where(file=str(identity.certificate_file))
@@ -72,6 +75,8 @@ def check_identity(
     findings += check_pair(identity)
     findings += check_dates(leaf, now=now, where=where, what="certificate")
     findings += check_strength(leaf, where=where, what="certificate", peer=peer)
+    findings += check_curve(leaf, where=where, groups=groups)
+    findings += check_parameters(leaf, where=where, what="certificate", peer=peer)
     findings += check_purpose(leaf, role=role, where=where, what="certificate")
     findings += check_leaf_usage(leaf, role=role, where=where)
     findings += check_extensions(leaf, where=where, what="certificate")
@@ -80,7 +85,7 @@ def check_identity(
     if role is Role.SERVER:
         findings += check_server_names(leaf, names, where=where)
     if trust is not None:
-        findings += check_against_trust(identity, trust, role=role, depth=depth, now=now)
+        findings += check_against_trust(identity, trust, role=role, depth=depth, now=now, peer=peer)
     else:
         findings += _gap(identity, role=role, where=where)
         findings += check_constraints(given_chain(identity), where=where)
@@ -122,6 +127,7 @@ def _above_leaf(
     for link in identity.chain:
         findings += check_dates(link, now=now, where=where, what="intermediate")
         findings += check_strength(link, where=where, what="intermediate", peer=peer)
+        findings += check_parameters(link, where=where, what="intermediate", peer=peer)
         findings += check_purpose(link, role=role, where=where, what="intermediate")
         findings += check_authority(link, where=where, what="intermediate")
         findings += check_extensions(link, where=where, what="intermediate")

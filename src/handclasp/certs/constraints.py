@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from handclasp.certs import facts
 from handclasp.certs.counting import counted
-from handclasp.certs.names import common_names, subject_alt_names
+from handclasp.certs.names import common_names, readable, subject_alt_names
 from handclasp.findings import Finding, Where, found
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def violations(constraints: x509.NameConstraints, names: Iterable[x509.GeneralNa
             or excluded
             or (permitted and not any(_covers(base, name) for base in permitted))
         ):
-            bad.append(str(getattr(name, "value", name)))
+            bad.append(readable(name))
     return bad
 
 
@@ -201,7 +201,7 @@ def refused_by_some(
         if isinstance(name, x509.UniformResourceIdentifier):
             doubtful = doubtful or (any(type(b) is type(name) for b in bases) and _odd_host(name))
         if doubtful:
-            bad.append(str(getattr(name, "value", name)))
+            bad.append(readable(name))
     return bad
 
 

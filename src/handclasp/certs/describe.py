@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-from handclasp.certs import facts
+from handclasp.certs import algorithms, facts
 from handclasp.certs.chain import issuer_urls
 from handclasp.certs.dn import issuer_text, name_text, subject_text
 from handclasp.certs.names import subject_alt_names
 from handclasp.certs.private_keys import (
-    UNREADABLE,
     FoundKey,
     FoundPublicKey,
     key_type,
     spki,
 )
+from handclasp.certs.signatures import signed_by_itself
 from handclasp.errors import InternalFault
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+    from handclasp.certs.algorithms import KeyHolder
     from handclasp.certs.contents import FoundObject, Signed, Value
 
 _KEY_USAGES = (
@@ -57,14 +59,17 @@ _KINDS: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """`type` is RSA, EC, Ed25519, Ed448, DSA, …; `bits` the size in bits; `curve` for EC only."""
+    """`type` is RSA, RSA-PSS (a key for nothing else), EC, Ed25519, Ed448, DSA, …; `bits` the size in bits;
+    `curve` for EC only, and `explicit` where it is written out instead of named."""
 
     type: str
     bits: int | None = None
     curve: str | None = None
+    explicit: bool = False
 
     def __str__(self) -> str:
-        return f"{self.type} {self.curve or self.bits or ''}".strip()
+        told = f"{self.type} {self.curve or self.bits or ''}".strip()
+        return f"{told}, explicit parameters" if self.explicit else told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,7 @@ class Description:
         for name in ("sans", "usages", "issuer_urls", "crl_urls"):
             values[name] = list(values[name])
         if self.key is not None:
-            values["key"] = {"type": self.key.type, "bits": self.key.bits, "curve": self.key.curve}
+            values["key"] = dataclasses.asdict(self.key)
         return values
 
 
@@ -131,7 +136,7 @@ def _described(found: FoundObject, file: str, form: str) -> Description:
             line=found.line,
             kind=kind_name(value),
             format=f"{form} {value.form}" if value.form != form else form,
-            key=key_facts(key) if key is not None else None,
+            key=key_facts(key, pss=value.pss, explicit=value.explicit) if key is not None else None,
             spki_sha256=_sha256(spki(key)) if key is not None else None,
             encrypted=value.encrypted,
         )
@@ -141,7 +146,7 @@ def _described(found: FoundObject, file: str, form: str) -> Description:
             line=found.line,
             kind=kind_name(value),
             format=form,
-            key=key_facts(value.key),
+            key=key_facts(value.key, pss=value.pss, explicit=value.explicit),
             spki_sha256=_sha256(spki(value.key)),
         )
     if isinstance(value, x509.Certificate):
@@ -159,12 +164,22 @@ def kind_name(value: Value) -> str:
     raise InternalFault(f"{type(value).__name__} has no name")
 
 
-def key_facts(key: PublicKeyTypes) -> KeyFacts:
-    """Type and size of a key."""
+def key_facts(key: PublicKeyTypes, *, pss: bool = False, explicit: bool = False) -> KeyFacts:
+    """Type and size of a key; `pss` and `explicit` are what the library does not keep of it."""
     return KeyFacts(
-        type=key_type(key),
+        type="RSA-PSS" if pss else key_type(key),
+        explicit=explicit,
         bits=getattr(key, "key_size", None),
         curve=getattr(getattr(key, "curve", None), "name", None),
+    )
+
+
+def _held_key(value: KeyHolder) -> KeyFacts:
+    identifier = algorithms.key_algorithm(value)
+    return key_facts(
+        value.public_key(),
+        pss=algorithms.is_pss_only(identifier),
+        explicit=algorithms.is_explicit(identifier),
     )
 
 
@@ -184,7 +199,7 @@ def _certificate(
         serial=facts.serial_text(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        key=key_facts(key),
+        key=_held_key(certificate),
         usages=_usages(certificate),
         ca=facts.is_ca(certificate),
         path_length=constraints.path_length if constraints else None,
@@ -208,10 +223,10 @@ def _request(
         format=form,
         subject=name_text(request.subject),
         sans=subject_alt_names(request),
-        key=key_facts(key),
+        key=_held_key(request),
         usages=_usages(request),
         signature=_signature(request),
-        signature_valid=_signed_by_itself(request),
+        signature_valid=signed_by_itself(request),
         spki_sha256=_sha256(spki(key)),
     )
 
@@ -247,14 +262,9 @@ def _usages(value: x509.Certificate | x509.CertificateSigningRequest) -> tuple[s
 
 def _signature(value: Signed) -> str:
     dotted = value.signature_algorithm_oid.dotted_string
-    return _SIGNATURE_NAMES.get(dotted, dotted)
-
-
-def _signed_by_itself(request: x509.CertificateSigningRequest) -> bool | None:
-    try:
-        return request.is_signature_valid
-    except UNREADABLE:
-        return None  # an algorithm the library cannot verify
+    name = _SIGNATURE_NAMES.get(dotted, dotted)
+    digest = facts.pss_digest(value)
+    return f"{name} with {digest}" if digest else name
 
 
 def _crl_number(crl: x509.CertificateRevocationList) -> int | None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from handclasp.certs import der
 from handclasp.certs.chain import self_signed
 from handclasp.certs.dn import subject_text
+from handclasp.certs.private_keys import UNREADABLE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -157,7 +158,27 @@ def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:
 def weak_digest(certificate: x509.Certificate) -> str | None:
     """The digest's name when OpenSSL 3 refuses it at security level 1: MD5 and SHA-1."""
     oid = certificate.signature_algorithm_oid.dotted_string
+    digest = pss_digest(certificate)
+    if digest in _WEAK_SIGNATURES.values():
+        return digest
     return _WEAK_SIGNATURES.get(oid)
+
+
+def pss_digest(
+    value: x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList,
+) -> str | None:
+    """The digest of an RSA-PSS signature, which stands in its parameters (RFC 4055 section 3.1); None for
+    other signatures."""
+    if value.signature_algorithm_oid != SignatureAlgorithmOID.RSASSA_PSS:
+        return None
+    try:
+        digest = value.signature_hash_algorithm
+    except UNREADABLE:
+        return None
+    if digest is None:
+        return None
+    name = digest.name.upper()
+    return name.replace("SHA", "SHA-", 1) if not name.startswith("SHA3") else name
 
 
 def short_key(public_key: PublicKeyTypes) -> str | None:

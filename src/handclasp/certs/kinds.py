@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,6 +10,14 @@ from handclasp.certs import ber, der
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _PKCS7_DATA = "1.2.840.113549.1.7.1"
+_ENCRYPTED_DATA = frozenset(
+    {
+        "1.2.840.113549.1.7.3",  # EnvelopedData (RFC 5652 section 6)
+        "1.2.840.113549.1.7.4",  # SignedAndEnvelopedData (RFC 2315)
+        "1.2.840.113549.1.7.6",  # EncryptedData
+        "1.2.840.113549.1.9.16.1.23",  # AuthEnvelopedData (RFC 5083)
+    }
+)
 _ENOUGH = 10  # fields: no kind needs more to be told, and a hostile file may have millions
 
 
@@ -26,6 +35,7 @@ class Kind(StrEnum):
     KEY_SEC1 = "sec1"
     KEY_DSA = "dsa"
     PUBLIC_KEY = "public key"
+    ENCRYPTED_MESSAGE = "encrypted message"
 
 
 KEY_KINDS = frozenset(
@@ -66,6 +76,8 @@ def _plain_kind(data: bytes, parts: list[der.Element], tags: list[int]) -> Kind 
     first_oid = der.oid_text(parts[0].content(data)) if tags[:1] == [der.OID] else ""
     if first_oid == _SIGNED_DATA:
         return Kind.PKCS7
+    if first_oid in _ENCRYPTED_DATA:
+        return Kind.ENCRYPTED_MESSAGE
     if tags == [der.SEQUENCE, der.OCTET_STRING]:
         return Kind.KEY_PKCS8_ENCRYPTED
     if tags == [der.SEQUENCE, der.BIT_STRING]:
@@ -112,6 +124,14 @@ def foreign(data: bytes) -> Foreign | None:
     return next((known for magic, known in _FOREIGN if data.startswith(magic)), None)
 
 
+def mail(data: bytes) -> Foreign | None:
+    """What an S/MIME message is (RFC 8551); None when the text is none."""
+    header = _SMIME.search(data[:_LETTER_HEAD])
+    if header is None:
+        return None
+    return _ENCRYPTED_MAIL if b"enveloped-data" in header[0].lower() else _SIGNED_MAIL
+
+
 OPENSSH_KEY = Foreign(
     "it is an OpenSSH private key",
     "Convert a copy to PEM: ssh-keygen -p -m PKCS8 -f COPY.",
@@ -141,6 +161,26 @@ _PUTTY_KEY = Foreign(
 _KEYTOOL = (
     "Convert it: keytool -importkeystore -srckeystore FILE -destkeystore out.p12 "
     "-deststoretype PKCS12, and use out.p12."
+)
+
+
+def decrypt(form: str) -> str:
+    """The way out for an encrypted message; `form` is DER, PEM or SMIME."""
+    return (
+        f"Decrypt it with the key of the one it was sent to: openssl cms -decrypt -inform {form} -in FILE "
+        "-recip CERT.pem -inkey KEY.pem -out OUT; then give OUT."
+    )
+
+
+_LETTER_HEAD = 8192  # the header lines of a mail stand there
+_SMIME = re.compile(
+    rb"^Content-Type:(?:[^\n]|\n[ \t])*?pkcs7-(?:mime|signature)(?:[^\n]|\n[ \t])*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ENCRYPTED_MAIL = Foreign("it is an encrypted S/MIME message", decrypt("SMIME"))
+_SIGNED_MAIL = Foreign(
+    "it is an S/MIME message, in which certificates may be",
+    "Take them out: openssl smime -pk7out -in FILE -out certificates.p7b, and use that file.",
 )
 _UTF16 = Foreign(
     "it is UTF-16 text",
@@ -185,5 +225,6 @@ LABELS: dict[Kind, frozenset[str]] = {
     Kind.KEY_SEC1: frozenset({"EC PRIVATE KEY"}),
     Kind.KEY_DSA: frozenset({"DSA PRIVATE KEY"}),
     Kind.PUBLIC_KEY: frozenset({"PUBLIC KEY", "RSA PUBLIC KEY"}),
+    Kind.ENCRYPTED_MESSAGE: frozenset({"PKCS7", "CMS"}),
 }
 """PEM labels each kind may bear; others are taken for a mistake, and the content counts."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from handclasp.certs import facts
 from handclasp.certs.chain import issued_by, issuer_urls, self_signed
 from handclasp.certs.dn import issuer_text
-from handclasp.certs.private_keys import UNREADABLE
+from handclasp.certs.signatures import list_signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -124,17 +124,11 @@ def signers(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd names, as in the reader
         issuer = crl.issuer
-    found = []
-    for certificate in certificates:
-        if certificate.subject != issuer:
-            continue
-        try:
-            # A key that cannot sign, as X25519, is a TypeError.
-            if crl.is_signature_valid(certificate.public_key()):  # type: ignore[arg-type]
-                found.append(certificate)
-        except UNREADABLE:
-            continue
-    return tuple(found)
+    return tuple(
+        certificate
+        for certificate in certificates
+        if certificate.subject == issuer and list_signed_by(crl, certificate.public_key())
+    )
 
 
 def title(certificate: x509.Certificate) -> str:

@@ -10,8 +10,10 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from handclasp.certs import algorithms, pem
 from handclasp.certs.secret import Secret
 from handclasp.errors import InternalFault
 
@@ -76,12 +78,21 @@ class IdentityMaterial:
         return b"".join(cert.public_bytes(Encoding.PEM) for cert in (self.leaf, *self.chain))
 
     def key_pem(self) -> Secret[bytes]:
-        """The key as unencrypted PKCS#8 PEM."""
+        """The key as unencrypted PKCS#8 PEM.
+
+        Where the certificate is for RSA-PSS alone the key says so too, in the same words, whatever it said
+        where it was found: OpenSSL takes no other for its pair.
+        """
         if self.key is None:
             raise InternalFault(f"identity {self.name!r} has no key to stage")
-        return Secret(
-            self.key.reveal().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        key = self.key.reveal()
+        if (
+            self.leaf is not None
+            and isinstance(key, rsa.RSAPrivateKey)
+            and algorithms.pss_only(self.leaf)
+        ):
+            return Secret(_pss_pem(key, algorithms.key_algorithm(self.leaf)))
+        return Secret(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
     def fingerprint(self) -> str:
         """SHA-256 hex over what would be staged: the same material gives the same version name.
@@ -111,6 +122,12 @@ class TrustMaterial:
     findings: tuple[Finding, ...] = ()
     public: bool = False
     raw: bytes | None = field(default=None, repr=False)
+    title: str | None = None
+
+    @property
+    def told(self) -> str:
+        """What it is called in a sentence: its name in the spec, or `title` where it has none."""
+        return self.title or f"trust {self.name!r}"
 
     @property
     def usable(self) -> bool:
@@ -173,6 +190,11 @@ class Material:
             *self.intermediates.values(),
         )
         return tuple(finding for owner in owners for finding in owner.findings)
+
+
+def _pss_pem(key: rsa.RSAPrivateKey, identifier: bytes) -> bytes:
+    pkcs1 = key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return pem.armoured("PRIVATE KEY", algorithms.pss_private_key(identifier, pkcs1))
 
 
 def _digest(*parts: bytes) -> str:

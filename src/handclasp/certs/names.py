@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from handclasp.certs.dn import name_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -106,6 +108,14 @@ def matches(pattern: str, name: str) -> bool:
     label, dot, parent = wanted.partition(".")
     # At least two labels after the star, as OpenSSL's valid_star asks.
     return bool(label and dot) and label != "*" and "." in parent and parent == given[2:]
+
+
+def readable(name: x509.GeneralName) -> str:
+    """A name in a sentence: hosts, addresses, URIs and mail addresses as they are, others by their kind."""
+    kind, _, text = _typed(name).partition(":")
+    if isinstance(name, x509.DirectoryName):
+        return f"'{name_text(name.value)}'"
+    return text if kind in ("dns", "ip", "uri", "email") else f"{kind}:{text}"
 
 
 def _alternative_names(

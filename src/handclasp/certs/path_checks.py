@@ -17,7 +17,10 @@ from handclasp.certs.certificate_checks import (
 from handclasp.certs.chain import Path, build_path, issuer_urls, self_signed
 from handclasp.certs.constraints import check_constraints
 from handclasp.certs.counting import counted
+from handclasp.certs.curve_checks import check_parameters
 from handclasp.certs.dn import issuer_text
+from handclasp.certs.list_scopes import other_scope, scope_problem
+from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.certs.trust_checks import signed_crl
 from handclasp.findings import Finding, Where, found
 
@@ -35,9 +38,10 @@ def check_against_trust(
     role: Role,
     depth: int | None,
     now: datetime,
+    peer: Peer = UNKNOWN_PEER,
 ) -> list[Finding]:
     """No path, a path longer than `depth` intermediates, a link of it revoked, or a CA in it that the
-    bundle has and that is expired, no CA, or for another purpose."""
+    bundle has and that is expired, no CA, or for another purpose; lists of which none is for a link."""
     assert identity.leaf is not None
     where = Where(file=str(identity.certificate_file))
     anchors = trust.all_anchors()
@@ -48,6 +52,7 @@ def check_against_trust(
     if path.anchor is None:
         return [*findings, _no_path(path, trust, anchors, role=role, where=where)]
     findings += check_constraints((*path.links, path.anchor), where=where)
+    findings += check_scopes(_all(path), trust)
     sent = {identity.leaf, *identity.chain}
     for authority in (one for one in _all(path) if one not in sent):
         place = Where(file=trust.file_of(authority))
@@ -56,6 +61,7 @@ def check_against_trust(
         findings += check_extensions(authority, where=place, what="CA")
         if authority != identity.leaf:
             findings += check_authority(authority, where=place, what="CA")
+            findings += check_parameters(authority, where=place, what="CA", peer=peer)
     if depth is not None and path.intermediates > depth:
         seen = (
             f"the chain of {facts.label(identity.leaf)} has "
@@ -92,7 +98,7 @@ def _no_path(
     where: Where,
 ) -> Finding:
     top = path.links[-1]
-    name = f"trust {trust.name!r}"
+    name = trust.told
     namesakes = [anchor for anchor in anchors if names_issuer_by_name(top, anchor)]
     if self_signed(top):
         seen = f"the chain ends at the root {facts.label(top)}, which is not in {name}"
@@ -153,6 +159,26 @@ def check_revocation(
             )
             findings.append(found("cert-revoked", seen, where=where))
             break
+    return findings
+
+
+def check_scopes(links: Sequence[x509.Certificate], trust: TrustMaterial) -> list[Finding]:
+    """Certificates of a chain, leaf first, for which their issuer has lists but none that is for them."""
+    findings: list[Finding] = []
+    for position, link in enumerate(links):
+        if position + 1 < len(links):
+            above = links[position + 1]
+        elif self_signed(link):
+            above = link
+        else:
+            break
+        lists = [crl for crl in trust.crls if signed_crl(above, crl) and not scope_problem(crl)]
+        problems = [other_scope(crl, link) for crl in lists]
+        if problems and all(problems):
+            seen = f"the CRL of {facts.label(above)} {problems[0]}"
+            findings.append(
+                found("crl-not-usable", seen, where=Where(file=trust.file_of(lists[0])))
+            )
     return findings
 
 

@@ -60,6 +60,14 @@ def blocks(data: bytes) -> list[Block]:
     return found
 
 
+def armoured(label: str, der: bytes) -> bytes:
+    """The DER as PEM, 64 characters a line (RFC 7468 section 2)."""
+    text = binascii.b2a_base64(der, newline=False)
+    lines = (text[at : at + 64] + b"\n" for at in range(0, len(text), 64))
+    name = label.encode()
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (name, b"".join(lines), name)
+
+
 def bare_base64(data: bytes) -> bytes | None:
     """The DER of a file that is base64 without BEGIN and END lines; None for anything else."""
     packed = b"".join(data.split())

@@ -15,9 +15,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_pem_private_key,
 )
-from cryptography.x509.oid import PublicKeyAlgorithmOID
 
-from handclasp.certs import der
+from handclasp.certs.algorithms import (
+    is_explicit,
+    is_pss_only,
+    private_key_algorithm,
+    sec1_explicit,
+)
 from handclasp.certs.secret import Secret
 from handclasp.findings import Finding, found
 
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
 
     from handclasp.findings import Where
 
-_RSASSA_PSS = PublicKeyAlgorithmOID.RSASSA_PSS.dotted_string
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -51,7 +54,7 @@ class FoundKey:
     `form` is `pkcs8`, `pkcs1`, `sec1`, `pkcs12`, `openssh`, `putty`, … and `encrypted` tells
     whether it was encrypted where it was found, not whether it could be decrypted. `name` is the friendly
     name (alias) of a PKCS#12 file. `pss`: it says that it is for RSA-PSS alone (RFC 4055), which `key` has
-    forgotten; where it was encrypted that is not seen.
+    forgotten, `explicit`: its curve is written out; where it was encrypted neither is seen.
     """
 
     form: str
@@ -61,6 +64,7 @@ class FoundKey:
     problem: Finding | None = None
     name: str | None = None
     pss: bool = False
+    explicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class FoundPublicKey:
     """A public key by itself. Nothing here needs one; people are handed them all the same."""
 
     key: PublicKeyTypes
+    pss: bool = False
+    explicit: bool = False
 
 
 def key_from_der(
@@ -76,9 +82,12 @@ def key_from_der(
     """A PKCS#8 (encrypted or not), PKCS#1 or SEC1 key."""
     encrypted = form == "pkcs8-encrypted"
     key = _load(load_der_private_key, data, form, encrypted, password, where, line)
-    if key.key is None or form != "pkcs8":
-        return key
-    return replace(key, pss=_algorithm(data) == _RSASSA_PSS)
+    if key.key is not None and form == "pkcs8":
+        identifier = private_key_algorithm(data)
+        return replace(key, pss=is_pss_only(identifier), explicit=is_explicit(identifier))
+    if key.key is not None and form == "sec1":
+        return replace(key, explicit=sec1_explicit(data))
+    return key
 
 
 def key_from_legacy_pem(
@@ -90,12 +99,6 @@ def key_from_legacy_pem(
         problem = found("key-unreadable", seen, where=where)
         return FoundKey(form=form, encrypted=True, line=line, problem=problem)
     return _load(load_pem_private_key, text, form, True, password, where, line)
-
-
-def _algorithm(pkcs8: bytes) -> str:
-    """The OID of the privateKeyAlgorithm (RFC 5958 section 2)."""
-    _, identifier = der.children(pkcs8, der.read_element(pkcs8), most=2)
-    return der.oid_text(der.children(pkcs8, identifier, most=1)[0].content(pkcs8))
 
 
 def spki(public_key: PublicKeyTypes) -> bytes:

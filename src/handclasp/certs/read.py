@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from handclasp.certs import pem
+from handclasp.certs.algorithms import is_explicit, is_pss_only, public_key_algorithm
 from handclasp.certs.broken import broken_part, readable_part
 from handclasp.certs.contents import MOST_FINDINGS, Contents, FoundObject, Signed, bounded
 from handclasp.certs.kinds import (
@@ -21,7 +22,9 @@ from handclasp.certs.kinds import (
     LABELS,
     Foreign,
     Kind,
+    decrypt,
     foreign,
+    mail,
     told_apart,
 )
 from handclasp.certs.pkcs7 import read_pkcs7
@@ -88,6 +91,9 @@ class _Reader:
             for block in pem.blocks(data):
                 self._block(block)
             return "pem"
+        if (letter := mail(data)) is not None:
+            self._say_foreign(letter)
+            return "unknown"
         return self._binary(data)
 
     def say_nothing_in_it(self) -> None:
@@ -199,6 +205,11 @@ class _Reader:
             self._pkcs12(data)
         elif kind is Kind.PKCS7:
             self._pkcs7(data, line)
+        elif kind is Kind.ENCRYPTED_MESSAGE:
+            seen = "it is an encrypted message (CMS, PKCS#7); what is in it cannot be seen"
+            self._say(
+                "certificate-unreadable", seen, line=line, fix=decrypt("PEM" if line else "DER")
+            )
         elif kind is Kind.PUBLIC_KEY:
             self._public_key(data, line)
 
@@ -250,7 +261,10 @@ class _Reader:
         except UNREADABLE as error:
             self._say("key-unreadable", f"the public key cannot be used: {error}", line=line)
             return
-        self.objects.append(FoundObject(FoundPublicKey(key), line))
+        # The library reads PKCS#1 too (RSA PUBLIC KEY), but what comes here is a SubjectPublicKeyInfo.
+        identifier = public_key_algorithm(data)
+        public = FoundPublicKey(key, pss=is_pss_only(identifier), explicit=is_explicit(identifier))
+        self.objects.append(FoundObject(public, line))
 
     def _add_key(self, key: FoundKey) -> None:
         self.objects.append(FoundObject(key, key.line))

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from handclasp.certs import der, pem
 from handclasp.certs.private_keys import FoundKey, FoundPublicKey
 from handclasp.errors import InternalFault, UsageError
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from handclasp.certs.contents import Value
     from handclasp.certs.secret import Secret
 
+_SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+_PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
+_CERTIFICATES, _LISTS = 0xA0, 0xA1
 _ITERATIONS = 50_000
 """Rounds of the key derivation in PKCS#12; what OpenSSL and Java of today read in a moment."""
 
@@ -53,9 +57,29 @@ def encode_key(
     return key.reveal().private_bytes(encoding, PrivateFormat.PKCS8, encryption)
 
 
-def encode_pkcs7(certificates: Sequence[x509.Certificate], encoding: Encoding) -> bytes:
-    """A certificates-only PKCS#7 (RFC 2315, "degenerate" SignedData)."""
-    return pkcs7.serialize_certificates(list(certificates), encoding)
+def encode_pkcs7(
+    certificates: Sequence[x509.Certificate],
+    encoding: Encoding,
+    lists: Sequence[x509.CertificateRevocationList] = (),
+) -> bytes:
+    """A PKCS#7 of certificates and revocation lists that nobody signed (RFC 2315 section 9.1, "degenerate"
+    SignedData)."""
+    if not lists:
+        return pkcs7.serialize_certificates(list(certificates), encoding)  # it takes no lists
+    held = (_set_of(_CERTIFICATES, certificates) if certificates else b"") + _set_of(_LISTS, lists)
+    content = der.encoded(der.SEQUENCE, _PKCS7_DATA)
+    nobody = der.encoded(der.SET, b"")
+    signed = der.encoded(der.INTEGER, b"\1") + nobody + content + held + nobody
+    inside = der.encoded(der.CONTEXT_0, der.encoded(der.SEQUENCE, signed))
+    whole = der.encoded(der.SEQUENCE, _SIGNED_DATA + inside)
+    return pem.armoured("PKCS7", whole) if encoding is Encoding.PEM else whole
+
+
+def _set_of(
+    tag: int, values: Sequence[x509.Certificate] | Sequence[x509.CertificateRevocationList]
+) -> bytes:
+    # DER wants the members of a set sorted (X.690 section 11.6).
+    return der.encoded(tag, b"".join(sorted(value.public_bytes(Encoding.DER) for value in values)))
 
 
 def encode_pkcs12(
@@ -66,14 +90,13 @@ def encode_pkcs12(
     name: str | None = None,
     legacy: bool = False,
 ) -> bytes:
-    """A PFX (RFC 7292): the first certificate is the key's.
+    """A PFX (RFC 7292): the first certificate is the key's; without a key all are trust anchors, marked so
+    that Java takes them for such (`trustedKeyUsage`; without it keytool shows no entry).
 
     AES-256 and SHA-256; with `legacy` 3DES and SHA-1, for Java before 8u301 and Windows before 2019.
     Raises UsageError when the key is of a kind that PKCS#12 writers here do not take.
     """
-    leaf, others = (
-        (certificates[0], certificates[1:]) if key and certificates else (None, certificates)
-    )
+    leaf, others = (certificates[0], certificates[1:]) if certificates else (None, ())
     encryption: KeySerializationEncryption = NoEncryption()
     if password is not None:
         builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(_ITERATIONS)
@@ -84,13 +107,33 @@ def encode_pkcs12(
             builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
             builder = builder.hmac_hash(hashes.SHA256())
         encryption = builder.build(password.reveal())
+    if key is None:
+        return _trust_store(certificates, name, encryption)
     try:
         return pkcs12.serialize_key_and_certificates(
             name.encode() if name else None,
-            key.reveal() if key else None,  # type: ignore[arg-type]
+            key.reveal(),  # type: ignore[arg-type]
             leaf,
             list(others) or None,
             encryption,
         )
     except TypeError as error:
         raise UsageError(f"a key of this kind cannot be put into PKCS#12: {error}") from None
+
+
+def _trust_store(
+    certificates: Sequence[x509.Certificate],
+    name: str | None,
+    encryption: KeySerializationEncryption,
+) -> bytes:
+    # Java's aliases must differ; those without a name are numbered by it.
+    named = [
+        (one, f"{name}-{place}" if place > 1 else name) for place, one in enumerate(certificates, 1)
+    ]
+    return pkcs12.serialize_java_truststore(
+        [
+            pkcs12.PKCS12Certificate(one, alias.encode() if name and alias else None)
+            for one, alias in named
+        ],
+        encryption,
+    )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from handclasp.certs import facts
+from handclasp.certs.algorithms import explicit_curve
 from handclasp.certs.certificate_checks import check_authority, check_dates, check_strength
 from handclasp.certs.chain import authority_key_id, build_path, self_signed, subject_key_id
 from handclasp.certs.counting import counted
+from handclasp.certs.curve_checks import check_parameters
 from handclasp.certs.dn import issuer_text, name_text
+from handclasp.certs.list_scopes import partition, scope_problem
 from handclasp.certs.names import subject_alt_names
 from handclasp.certs.security_level import UNKNOWN_PEER, Peer
+from handclasp.certs.signatures import list_signed_by
 from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from cryptography import x509
 
     from handclasp.certs.material import TrustMaterial
 
@@ -31,6 +34,7 @@ def check_trust(
     depth: int,
     peer: Peer = UNKNOWN_PEER,
     sent: Sequence[x509.Certificate] = (),
+    leaf_known: bool = False,
 ) -> list[Finding]:
     """All findings of a bundle; those made while reading it come first.
 
@@ -38,13 +42,14 @@ def check_trust(
     intermediates the link admits, `peer` the OpenSSL that verifies with the bundle. `sent` are
     the CAs that the one who is verified sends along, when they are known: lists may be theirs, and have
     to be. A public bundle is taken as its distributor made it.
+    `leaf_known`: the lists are held against the very chain elsewhere (check_against_trust).
     """
     findings = list(trust.findings)
     where = _where(trust)
     if not trust.usable:
         # An unreadable file has its own finding, the reason for the emptiness.
         if not any(finding.severity is Severity.ERROR for finding in findings):
-            seen = f"trust {trust.name!r} holds no certificate"
+            seen = f"{trust.told} holds no certificate"
             findings.append(found("trust-bundle-empty", seen, where=where))
         return findings
     anchors = tuple(dict.fromkeys(trust.anchors))
@@ -52,16 +57,21 @@ def check_trust(
     findings += _dates(trust, authorities, now=now)
     # A leaf among CAs is useless; a bundle of nothing else lets nobody in, unless it vouches for itself.
     useful = authorities or trust.raw is not None or any(map(self_signed, anchors))
+    # One CA that OpenSSL refuses, among others that it takes, breaks its own chains only.
+    named = [ca for ca in authorities if not explicit_curve(ca)]
     for anchor in anchors:
         findings += _anchor(
             anchor,
             where=_where(trust, anchor),
             severity=None if useful else Severity.ERROR,
+            hurt=Severity.WARNING if named or trust.raw is not None else None,
             peer=peer,
         )
     findings += _dangling(trust, authorities, for_clients=for_clients, depth=depth)
     if trust.crls:
-        findings += _crls(trust, list(dict.fromkeys((*authorities, *sent))), now=now)
+        findings += _crls(
+            trust, list(dict.fromkeys((*authorities, *sent))), now=now, leaf_known=leaf_known
+        )
     return findings
 
 
@@ -81,10 +91,16 @@ def _dates(
 
 
 def _anchor(
-    anchor: x509.Certificate, *, where: Where, severity: Severity | None, peer: Peer
+    anchor: x509.Certificate,
+    *,
+    where: Where,
+    severity: Severity | None,
+    hurt: Severity | None,
+    peer: Peer,
 ) -> list[Finding]:
     findings = check_strength(anchor, where=where, what="CA", peer=peer)
     if facts.is_ca(anchor):
+        findings += check_parameters(anchor, where=where, what="CA", peer=peer, severity=hurt)
         return findings + check_authority(anchor, where=where, what="CA")
     name = facts.label(anchor)
     # Self-signed and without any sign of being a leaf: it was meant as a CA.
@@ -115,12 +131,12 @@ def _dangling(
         if path.anchor is None:
             top = path.links[-1]
             seen = (
-                f"trust {trust.name!r} holds the intermediate {facts.label(ca)} but not "
+                f"{trust.told} holds the intermediate {facts.label(ca)} but not "
                 f"'{issuer_text(top)}', at which its chain must end"
             )
             slug = "client-ca-root-missing" if for_clients else "trust-anchor-wrong"
             severity = Severity.WARNING if rooted else None
-            fix = f"Add the root '{issuer_text(top)}' to the files of trust {trust.name!r}."
+            fix = f"Add the root '{issuer_text(top)}' to the files of {trust.told}."
             findings.append(found(slug, seen, where=_where(trust, ca), severity=severity, fix=fix))
         elif len(path.links) > depth:
             seen = (
@@ -136,7 +152,11 @@ def _dangling(
 
 
 def _crls(
-    trust: TrustMaterial, authorities: Sequence[x509.Certificate], *, now: datetime
+    trust: TrustMaterial,
+    authorities: Sequence[x509.Certificate],
+    *,
+    now: datetime,
+    leaf_known: bool,
 ) -> list[Finding]:
     findings: list[Finding] = []
     covered: dict[x509.Certificate, list[x509.CertificateRevocationList]] = {}
@@ -149,8 +169,15 @@ def _crls(
         if problem := scope_problem(crl):
             seen = f"the CRL of '{issuer}' {problem}"
             findings.append(found("crl-not-usable", seen, where=_where(trust, crl)))
+        elif not leaf_known and (point := partition(crl)):
+            seen = (
+                f"the CRL of '{issuer}' is for certificates that name the distribution point {point}; "
+                "nginx refuses all others"
+            )
+            place = _where(trust, crl)
+            findings.append(found("crl-not-usable", seen, where=place, severity=Severity.WARNING))
         if not namesakes:
-            seen = f"the CRL of '{issuer}' belongs to no CA in trust {trust.name!r}"
+            seen = f"the CRL of '{issuer}' belongs to no CA in {trust.told}"
             findings.append(found("crl-for-other-ca", seen, where=_where(trust, crl)))
         elif not signers:
             seen = f"the CRL of '{issuer}' was not signed by the CA of that name in the bundle"
@@ -171,25 +198,7 @@ def signed_crl(ca: x509.Certificate, crl: x509.CertificateRevocationList) -> boo
     wanted, given = authority_key_id(crl), subject_key_id(ca)
     if wanted is not None and given is not None and wanted != given:
         return False
-    try:
-        return crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type]
-    except (TypeError, ValueError, UnsupportedAlgorithm):
-        return False
-
-
-def scope_problem(crl: x509.CertificateRevocationList) -> str | None:
-    """Why OpenSSL does not take a list for what it is asked about: a part of the certificates only, or a
-    critical extension it does not know (errors 44 and 36)."""
-    for extension in crl.extensions:
-        value = extension.value
-        if isinstance(value, x509.IssuingDistributionPoint):
-            if value.only_contains_ca_certs or value.only_contains_attribute_certs:
-                return "is for other certificates than leaves (issuingDistributionPoint)"
-            if value.only_some_reasons or value.indirect_crl:
-                return "is partial or indirect (issuingDistributionPoint)"
-        elif extension.critical and isinstance(value, x509.UnrecognizedExtension):
-            return f"has an unknown critical extension ({extension.oid.dotted_string})"
-    return None
+    return list_signed_by(crl, ca.public_key())
 
 
 def stale_crl(crl: x509.CertificateRevocationList, now: datetime) -> str | None:

@@ -35,7 +35,8 @@ def refused(
     slug: str, seen: str, *, where: Where | None = None, fix: str | None = None
 ) -> FindingsError:
     """What stands in the way of using a token."""
-    finding = found(slug, seen, where=where or Where(), fix=fix)
+    # A token's label may have anything in it, and is not to make lines of its own.
+    finding = found(slug, seen.replace("\n", "\\n"), where=where or Where(), fix=fix)
     return FindingsError([finding], exit_code=ExitCode.ENVIRONMENT)
 
 

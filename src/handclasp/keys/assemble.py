@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from handclasp.certs import facts
+from handclasp.certs.algorithms import pss_only
 from handclasp.certs.chain import order
 from handclasp.certs.material import IdentityMaterial
 from handclasp.certs.private_keys import check_key, spki
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from handclasp.certs.chain import Ordered
     from handclasp.certs.contents import Contents
     from handclasp.certs.private_keys import FoundKey
     from handclasp.findings import Finding
@@ -69,8 +71,10 @@ def assemble_identity(files: Sequence[ReadFile], *, now: datetime) -> IdentityMa
         findings += [found("key-unreadable", problem, where=holder.where)] if problem else []
     if ordered is None:
         findings += _no_certificate(files)
-    elif home is not None and (own := order(home.contents.certificates)) is not None:
-        findings += order_findings(own, home.contents)
+    elif home is not None:
+        findings += _order(ordered, home)
+    if leaf is not None and chosen is not None and holder is not None:
+        findings += _other_algorithm(leaf, chosen, holder.where)
     findings += _twice(files)
     return IdentityMaterial(
         name="the given files",
@@ -85,6 +89,31 @@ def assemble_identity(files: Sequence[ReadFile], *, now: datetime) -> IdentityMa
         key_mode=holder.read.mode if holder else None,
         findings=tuple(dict.fromkeys(findings)),
     )
+
+
+def _order(ordered: Ordered, home: ReadFile) -> list[Finding]:
+    """The file of the leaf by itself: the rest of the chain may be in others."""
+    own = order(home.contents.certificates, key=ordered.leaf.public_key())
+    return [] if own is None else order_findings(own, home.contents, as_it_is=True)
+
+
+def _other_algorithm(leaf: x509.Certificate, key: FoundKey, where: Where) -> list[Finding]:
+    """Key and certificate hold the same numbers, and one of them alone says that they are for RSA-PSS."""
+    # What is encrypted is decrypted by the library, which forgets it.
+    if key.encrypted or key.key is None or key.form not in ("pkcs8", "pkcs1"):
+        return []
+    if spki(key.key.reveal().public_key()) != spki(leaf.public_key()) or key.pss == pss_only(leaf):
+        return []
+    held, wanted = ("rsassaPss", "rsaEncryption") if key.pss else ("rsaEncryption", "rsassaPss")
+    seen = (
+        f"the key has the numbers of {facts.label(leaf)} but is of another kind, {held}, and the certificate "
+        f"is for {wanted}: OpenSSL refuses the pair, and nginx starts with it but ends every handshake"
+    )
+    fix = (
+        f"Give the key that the certificate was requested with, or have one issued for this key. handclasp "
+        f"itself, with both in a spec, serves them: it writes the key as {wanted}."
+    )
+    return [found("key-cert-mismatch", seen, where=where, fix=fix)]
 
 
 def _worse(certificate: x509.Certificate, now: datetime) -> tuple[bool, bool]:

@@ -193,7 +193,8 @@ def _unsuitable(status: os.stat_result, where: Where, unreadable: str) -> Findin
         unreadable,
         "it is a pipe or a device, not a regular file",
         where=where,
-        fix="Give a regular file; `handclasp cert` also reads pipes, and `-` is standard input.",
+        fix="Give a regular file. Pipes are read by `handclasp cert`, `ca` and `hsm` for what they are given"
+        " by name; to `cert`, `-` is standard input.",
     )
 
 

@@ -219,8 +219,13 @@ def _no_key(holder: _File, certificate: _File) -> tuple[Finding, ...]:
     return (found("key-not-found-in-file", seen, where=holder.where),)
 
 
-def order_findings(ordered: Ordered, contents: Contents) -> list[Finding]:
-    """A file whose certificates are not in the order TLS wants."""
+def order_findings(
+    ordered: Ordered, contents: Contents, *, as_it_is: bool = False
+) -> list[Finding]:
+    """A file whose certificates are not in the order TLS wants.
+
+    `as_it_is`: it is to be used by other programs, and where the leaf is not the first they do not start.
+    """
     # PKCS#7 is a set and PKCS#12 a bag: their order says nothing.
     if ordered.in_order or contents.format in ("pkcs7", "pkcs12"):
         return []
@@ -230,6 +235,17 @@ def order_findings(ordered: Ordered, contents: Contents) -> list[Finding]:
     seen = f"the file starts with {facts.label(first)}"
     if first == ordered.leaf:
         seen = "the certificates of the chain are not in order"
+    elif as_it_is:
+        told = (
+            f"{seen}, not with {facts.label(ordered.leaf)}: nginx and others take the first for the "
+            "certificate of the key, and do not start (key values mismatch)"
+        )
+        fix = (
+            "Put it in order: handclasp cert bundle FILE... -o chain.pem. handclasp itself, with the file in "
+            "a spec, serves it in order."
+        )
+        where = Where(file=contents.source)
+        return [found("chain-order-wrong", told, where=where, fix=fix)]
     return [
         found(
             "chain-order-wrong",
@@ -247,11 +263,12 @@ def load_trust(
     crls: Sequence[Path] = (),
     public: Literal["system"] | None = None,
     pipes: bool = False,
+    title: str | None = None,
 ) -> TrustMaterial:
     """A trust bundle: every certificate of `certificates`, every CRL of both lists of files.
 
     `public="system"` adds the bundle of the operating system as bytes, unparsed; with `pipes` they are
-    read too (see `read_file`).
+    read too (see `read_file`). `title` is what messages call it where no spec names it.
     """
     anchor_files, crl_files = (
         [_open(path, None, unreadable="certificate-unreadable", pipes=pipes) for path in paths]
@@ -279,6 +296,7 @@ def load_trust(
         findings=tuple(dict.fromkeys(findings)),
         public=public is not None,
         raw=raw,
+        title=title,
     )
 
 

@@ -13,8 +13,9 @@ from handclasp.certs.certificate_checks import Role
 from handclasp.certs.checks import check_identity, given_chain
 from handclasp.certs.counting import counted
 from handclasp.certs.dn import name_text
+from handclasp.certs.list_scopes import scope_problem
 from handclasp.certs.names import covers, is_uri, subject_alt_names
-from handclasp.certs.path_checks import check_revocation, path_of
+from handclasp.certs.path_checks import check_revocation, check_scopes, path_of
 from handclasp.certs.security_level import UNKNOWN_PEER, Peer
 from handclasp.certs.strictness import (
     check_both_roles,
@@ -24,7 +25,7 @@ from handclasp.certs.strictness import (
     check_not_a_ca,
     check_public,
 )
-from handclasp.certs.trust_checks import check_trust, scope_problem, signed_crl, stale_crl
+from handclasp.certs.trust_checks import check_trust, signed_crl, stale_crl
 from handclasp.findings import Finding, Severity, Where, errors_in, found
 from handclasp.keys.assemble import ReadFile, assemble_identity
 from handclasp.keys.load import load_trust
@@ -143,6 +144,7 @@ def _trust(question: Question) -> TrustMaterial | None:
         crls=question.crls,
         public="system" if system else None,
         pipes=True,
+        title="the trust given" if files else "the CAs of this system",
     )
 
 
@@ -191,6 +193,7 @@ def _findings(
             depth=depth,
             peer=question.peer,
             sent=identity.chain,
+            leaf_known=True,
         )
     elif question.crls:
         findings += _lists_alone(identity, question, where)
@@ -215,6 +218,7 @@ def _lists_alone(identity: IdentityMaterial, question: Question, where: Where) -
     lists = load_trust("the lists given", crls=question.crls, pipes=True)
     chain = given_chain(identity)
     findings = [*lists.findings, *check_revocation(chain, lists.crls, where=where)]
+    findings += check_scopes(chain, lists)
     for crl in lists.crls:
         place = Where(file=lists.file_of(crl))
         name = f"the CRL of '{name_text(crl.issuer)}'"

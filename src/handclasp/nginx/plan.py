@@ -130,18 +130,31 @@ def _material_findings(inputs: Inputs, draft: Draft) -> list[Finding]:
     """Certificate checks of every identity in every role it is used in, and of every trust."""
     spec, material = inputs.loaded.spec, inputs.material
     findings: list[Finding] = []
+    groups = _written_groups(inputs)
     for name in sorted(draft.client_uses):
         if identity := material.identities.get(name):
-            findings += check_identity(identity, role=Role.CLIENT, now=inputs.now)
+            findings += check_identity(identity, role=Role.CLIENT, now=inputs.now, groups=groups)
     for name, names in draft.server_uses.items():
         if identity := material.identities.get(name):
-            findings += check_identity(identity, role=Role.SERVER, now=inputs.now, names=names)
+            findings += check_identity(
+                identity, role=Role.SERVER, now=inputs.now, names=names, groups=groups
+            )
     for name in _used_trust(inputs):
         if trust := material.trust.get(name):
             links = [link for link in spec.ingress if link.clients.trust == name]
             depth = min((link.clients.depth for link in links), default=4)
             findings += check_trust(trust, now=inputs.now, for_clients=bool(links), depth=depth)
     return findings
+
+
+def _written_groups(inputs: Inputs) -> tuple[str, ...]:
+    """Curves that the spec names somewhere: whoever writes one has peers that offer it."""
+    spec = inputs.loaded.spec
+    policies = [spec.tls, *(link.tls for link in spec.ingress)]
+    for link in spec.egress:
+        policies += [link.tls, *(route.tls for route in link.routes)]
+    named = [group for policy in policies if policy for group in policy.groups or ()]
+    return tuple(dict.fromkeys(named))
 
 
 def _used_trust(inputs: Inputs) -> tuple[str, ...]:

@@ -68,8 +68,9 @@ class Nginx(Section):
     reload: list[Argument] | None = Field(default=None, min_length=1)
     """Command that reloads the existing nginx, as a list: [systemctl, reload, nginx]."""
     user: str | None = Field(default=None, pattern=ACCOUNT_PATTERN)
-    """Account of the workers when started as root; default: the first there is of handclasp,
-    www-data and nobody; with mode existing the one its configuration names."""
+    """Account of the workers when started as root; default: the first there is of handclasp, the one this
+    nginx was built for (Debian's: nobody), www-data and nobody; with mode existing the one its
+    configuration names."""
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Worker processes; default: one per processor this process may use."""
     connections: Annotated[int, Field(ge=64, le=1_000_000)] | None = None

@@ -22,6 +22,7 @@ from handclasp.cli.ca.options import (
 from handclasp.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from handclasp.ca.directory import Directory
@@ -110,10 +111,11 @@ def _renew(directory: Directory, given: dict[str, Any], now: datetime) -> None:
     }
     # Passwords and PINs first: they may be asked for, and nobody is to wait for the ledger meanwhile.
     keys = {role: directory.authority(role).key for role in passwords}
-    pins = {role: pin_for(role, key, given) for role, key in keys.items() if is_pkcs11(key)}
+    pins = _pins({role: key for role, key in keys.items() if is_pkcs11(key)}, given)
+    typed: list[Secret[bytes]] = []
     with contextlib.ExitStack() as files:
         early = {
-            role: _signer(files, directory, role, given, passwords[role], now)
+            role: _signer(files, directory, role, given, passwords[role], now, typed)
             for role in passwords
             if role not in pins
         }
@@ -141,6 +143,20 @@ def _renew(directory: Directory, given: dict[str, Any], now: datetime) -> None:
                 click.echo(f"note: the {role} CA's list ends with the CA", err=True)
 
 
+def _pins(keys: Mapping[str, str], given: dict[str, Any]) -> dict[str, Secret[bytes] | None]:
+    """The PINs of keys in tokens, by role; that of one token is asked for once."""
+    from handclasp.spec.pkcs11_uri import parse_pkcs11_uri
+
+    known: dict[str, Secret[bytes] | None] = {}
+    pins = {}
+    for role, uri in keys.items():
+        token = parse_pkcs11_uri(uri).token_uri
+        own = role == "root" and (given["root_pin_file"] or given["root_pin_env"])
+        pins[role] = known[token] if token in known and not own else pin_for(role, uri, given)
+        known.setdefault(token, pins[role])
+    return pins
+
+
 def _signer(
     stack: contextlib.ExitStack,
     directory: Directory,
@@ -148,16 +164,17 @@ def _signer(
     given: dict[str, Any],
     secret: Secret[bytes] | None,
     now: datetime,
+    typed: list[Secret[bytes]] | None = None,
 ) -> Signer | None:
     """A CA with its key, which `secret` (password or PIN) opens; None when the root's key is away and its
-    last list serves on."""
+    last list serves on. `typed`: passwords that were typed before."""
     from handclasp.findings import FindingsError
 
     gone: HandclaspError | None = None
     if directory.has_key(role) or role != "root":
         try:
             return stack.enter_context(
-                open_signer(directory, role, given, secret, pin=lambda _: secret)
+                open_signer(directory, role, given, secret, pin=lambda _: secret, typed=typed)
             )
         except (FindingsError, EnvironmentFault) as problem:
             if role != "root" or not _unplugged(directory, problem):

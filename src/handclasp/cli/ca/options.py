@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
 
-    from handclasp.ca.directory import Directory
+    from handclasp.ca.directory import Directory, TokenKey
     from handclasp.ca.profile import Signer
     from handclasp.keys.secret import Secret
 
@@ -101,10 +101,12 @@ def open_signer(
     password: Secret[bytes] | None,
     *,
     pin: Callable[[str], Secret[bytes] | None] | None = None,
+    typed: list[Secret[bytes]] | None = None,
 ) -> Iterator[Signer]:
     """A CA with its key; a password or PIN that is needed and not given is asked for on a terminal.
 
-    `pin` is for those who have asked before.
+    `pin` is for those who have asked before. `typed` are passwords that were typed for other keys: they
+    are tried first, and what is typed now is added.
     """
     from handclasp.cli.ca.token import token_key
 
@@ -115,12 +117,34 @@ def open_signer(
                 directory.signer(role, password=password, token_key=token)
             )
         except FindingsError as problem:
-            wanted = any(one.slug == "key-encrypted-no-passphrase" for one in problem.findings)
-            typed = asked_secret(f"Password of the {role} key") if wanted else None
-            if typed is None:
+            if not any(one.slug == "key-encrypted-no-passphrase" for one in problem.findings):
                 raise _by_our_options(problem, role) from None
-            signer = opened.enter_context(directory.signer(role, password=typed, token_key=token))
+            signer = _with_typed(
+                opened, directory, role, token, [] if typed is None else typed, problem
+            )
         yield signer
+
+
+def _with_typed(
+    opened: contextlib.ExitStack,
+    directory: Directory,
+    role: str,
+    token: TokenKey,
+    typed: list[Secret[bytes]],
+    problem: FindingsError,
+) -> Signer:
+    """The CA whose key needs a password: one typed before, else one that is asked for now."""
+    for one in typed:
+        with contextlib.suppress(FindingsError):
+            return opened.enter_context(directory.signer(role, password=one, token_key=token))
+    password = asked_secret(f"Password of the {role} key")
+    if password is None:
+        raise _by_our_options(problem, role) from None
+    typed.append(password)
+    try:
+        return opened.enter_context(directory.signer(role, password=password, token_key=token))
+    except FindingsError as refusal:
+        raise _by_our_options(refusal, role) from None
 
 
 def _by_our_options(problem: FindingsError, role: str) -> FindingsError:

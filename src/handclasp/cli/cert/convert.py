@@ -114,9 +114,11 @@ def _encoded(
                 raise _refused(values, "PKCS#8 holds one private key", "--key-only")
             return encode(keys[0], Encoding.PEM, password=secret)
         case "p7b":
-            if keys or others:
-                raise _refused(values, "PKCS#7 holds certificates", "--certificates-only")
-            return encode_pkcs7(certificates, Encoding.PEM)
+            lists = [one for one in values if isinstance(one, x509.CertificateRevocationList)]
+            if keys or others > len(lists):
+                rule = "PKCS#7 holds certificates and revocation lists"
+                raise _refused(values, rule, "--certificates-only")
+            return encode_pkcs7(certificates, Encoding.PEM, lists)
         case _:
             if others or len(keys) > 1:
                 raise _refused(values, "PKCS#12 holds one key and certificates", "`cert split`")

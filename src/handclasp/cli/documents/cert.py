@@ -12,9 +12,11 @@ class KeyDocument(Document):
     """Type and size of a key."""
 
     type: str
-    """RSA, EC, Ed25519, Ed448, DSA, …"""
+    """RSA, RSA-PSS, EC, Ed25519, Ed448, DSA, …"""
     bits: int | None
     curve: str | None
+    explicit: bool
+    """The curve is written out in numbers instead of being named."""
 
 
 class ObjectDocument(Document):

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handclasp.cli.hsm.options import key_option, module_for, module_option, pin_of, pin_options
+from handclasp.cli.hsm.options import (
+    key_option,
+    module_for,
+    module_option,
+    one_line,
+    pin_of,
+    pin_options,
+)
 from handclasp.cli.options import format_option
 from handclasp.cli.output import echo_findings, echo_json, sorted_findings
 from handclasp.errors import ExitCode, UsageError
@@ -89,7 +96,7 @@ def check(
         echo_json({"ok": ok, "steps": told, "findings": found})
     else:
         for name, seen in steps.items():
-            click.echo(f"ok  {name:<12} {seen}")
+            click.echo(one_line(f"ok  {name:<12} {seen}"))
         echo_findings(findings, to_stdout=True, least=Severity.INFO)
     return int(ExitCode.OK if ok else ExitCode.FINDINGS)
 
@@ -165,7 +172,9 @@ def _nginx(
             uri,
             key_file=Path("key.pem"),
             # A pipe, as <(command) is, ends with this command: nginx needs a file.
-            pin_file=pin_file.absolute() if pin_file and pin_file.is_file() else Path("/PATH/TO/PIN"),
+            pin_file=pin_file.absolute()
+            if pin_file and pin_file.is_file()
+            else Path("/PATH/TO/PIN"),
         )
         steps["nginx"] = (
             f"{facts.binary} {facts.version_text} goes by the {leading.way.value} {leading.library}: "

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from handclasp.cli.hsm.options import check_pin, has_engine, module_for, module_option
+from handclasp.cli.hsm.options import has_engine, module_for, module_option
 from handclasp.cli.secrets import secret_of, secret_options
 from handclasp.errors import EnvironmentFault, UsageError
 
@@ -41,6 +41,7 @@ def init(
 
     A real token is initialised with its vendor's tool; `handclasp hsm list --module PATH` shows it then.
     """
+    from handclasp.hsm.pins import LONGEST_BY_ENGINE, pin_problem
     from handclasp.hsm.softhsm import (
         CONFIGURATION,
         check_new,
@@ -61,7 +62,6 @@ def init(
     given_so_pin = secret_of(so_pin_file, so_pin_env, what="so-pin")
     configuration = directory.absolute() / CONFIGURATION
     check_new(label, {"PIN": given_pin, "SO PIN": given_so_pin})
-    check_pin(given_pin, "the new token", by_engine=has_engine())
     os.environ["SOFTHSM2_CONF"] = str(configuration)
     if configuration.exists() and has_token(library, label):
         raise UsageError(
@@ -77,6 +77,11 @@ def init(
         if not has_token(library, label):
             remove(written)
         raise
+    if pin_problem(pin.reveal(), by_engine=has_engine()):
+        click.echo(
+            f"note: the PIN is longer than the {LONGEST_BY_ENGINE} bytes OpenSSL's PKCS#11 engine takes",
+            err=True,
+        )
     pin_place = (pin_file or made.pin_file).absolute()
     click.echo(f"token '{label}' in {directory}", err=True)
     click.echo(f"export SOFTHSM2_CONF={shlex.quote(str(configuration))}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handclasp.cli.hsm.options import module_for, module_option, pin_of, pin_options
+from handclasp.cli.hsm.options import module_for, module_option, one_line, pin_of, pin_options
 from handclasp.cli.options import format_option
 from handclasp.cli.output import echo_findings, echo_json, printable, table
 from handclasp.errors import ExitCode, UsageError
@@ -75,7 +75,7 @@ def _print(token: dict[str, Any]) -> None:
     locked = ", PIN LOCKED" if token["pin_locked"] else ""
     low = ", a wrong PIN was tried" if token["pin_tries_low"] and not locked else ""
     click.echo(
-        _line(
+        one_line(
             f"token '{token['label']}', serial {token['serial']}, {token['model']} of "
             f"{token['manufacturer']}{locked}{low}"
         )
@@ -84,7 +84,7 @@ def _print(token: dict[str, Any]) -> None:
     if keys:
         rows = [
             (
-                _line(key["label"] or ""),
+                one_line(key["label"] or ""),
                 key["id"] or "",
                 key["type"],
                 "can leave" if key["exposed"] else "",
@@ -99,8 +99,3 @@ def _print(token: dict[str, Any]) -> None:
         click.echo(f"  {token['public_keys']} public keys; private ones show with --pin-file only")
     else:
         click.echo("  keys are not seen: no login")
-
-
-def _line(text: str) -> str:
-    """What a token says of itself is not to steer the terminal, nor to make lines of its own."""
-    return printable(text).replace("\n", "\\n")

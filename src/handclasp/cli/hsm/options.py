@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from handclasp.cli.output import printable
 from handclasp.cli.secrets import asked_secret, check_secret_file, secret_of, secret_options
 from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.keys.secret import SecretSource
@@ -86,12 +87,20 @@ def check_pin(pin: Secret[bytes] | None, source: str, *, by_engine: bool = False
     """
     from handclasp.hsm.pins import pin_problem
 
-    problem = pin_problem(pin.reveal(), by_engine=by_engine) if pin is not None else None
-    if problem is not None:
-        raise UsageError(
-            f"the PIN of {source} {problem}: it was not tried",
-            hint="Give the token's PIN, alone on one line.",
-        )
+    if pin is None or (problem := pin_problem(pin.reveal(), by_engine=by_engine)) is None:
+        return
+    only_too_long = pin_problem(pin.reveal()) is None
+    raise UsageError(
+        f"the PIN of {source} {problem}: it was not tried",
+        hint="Give the token a shorter PIN, or use pkcs11-provider without the engine."
+        if only_too_long
+        else "Give the token's PIN, alone on one line.",
+    )
+
+
+def one_line(text: str) -> str:
+    """What a token says of itself is not to steer the terminal, nor to make lines of its own."""
+    return printable(text).replace("\n", "\\n")
 
 
 def has_engine() -> bool:

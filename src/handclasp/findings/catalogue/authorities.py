@@ -43,7 +43,8 @@ ENTRIES: tuple[Entry, ...] = (
         severity=Severity.ERROR,
         meaning=(
             "The key in a signing request is too weak, or of a kind that the programs which would verify "
-            "its certificate do not take."
+            "its certificate do not take, or limited in a way that the certificate would not repeat (RSA for "
+            "RSA-PSS alone), or on a curve that is written out in numbers."
         ),
         fix=(
             "Make a P-256 key and a new request: `openssl req -new -newkey ec -pkeyopt "
@@ -51,6 +52,8 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         references=(
             openssl("man3/SSL_CTX_set_security_level"),
+            rfc(4055, "1.2"),
+            rfc(5480, "2.1.1"),
             link("NIST SP 800-57 part 1", "https://doi.org/10.6028/NIST.SP.800-57pt1r5"),
         ),
         see_also=("csr-unusable",),

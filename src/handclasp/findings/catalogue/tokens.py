@@ -54,7 +54,7 @@ ENTRIES: tuple[Entry, ...] = (
         code="HC257",
         kinds=_CHECK,
         severity=Severity.ERROR,
-        meaning="The token was given a wrong PIN before, and the next wrong one may lock it.",
+        meaning="The token was given a wrong PIN since its last login, and the next wrong one may lock it.",
         fix=(
             "Find out the right PIN first; then `handclasp hsm check --last-try` uses it once, which clears "
             "the count."

@@ -48,6 +48,49 @@ ENTRIES: tuple[Entry, ...] = (
         ),
     ),
     Entry(
+        slug="curve-not-offered",
+        code="HC288",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT, Side.SERVER}),
+        meaning=(
+            "The key of the certificate is on an elliptic curve that peers do not offer, as secp256k1, "
+            'secp224r1 or brainpool, so the handshake ends with "no suitable signature algorithm" or '
+            '"illegal parameter".'
+        ),
+        fix=(
+            "Create a key on P-256 (`openssl ecparam -name prime256v1 -genkey -noout`) and have the "
+            "certificate issued for it. Where both sides are in one hand and keep to TLS 1.2, the curve can "
+            "be added on each (nginx `ssl_ecdh_curve`, OpenSSL `Groups`)."
+        ),
+        references=(
+            rfc(8446, "4.2.3"),
+            rfc(8422, "5.1"),
+            nginx("http_ssl", "ssl_ecdh_curve"),
+        ),
+        see_also=("explicit-ec-parameters",),
+    ),
+    Entry(
+        slug="explicit-ec-parameters",
+        code="HC289",
+        kinds=frozenset({Kind.CAUSE, Kind.CHECK}),
+        severity=Severity.ERROR,
+        sides=frozenset({Side.CLIENT, Side.SERVER}),
+        meaning=(
+            "The key of a certificate gives its elliptic curve in numbers instead of by name, which "
+            'verifiers refuse ("Certificate public key has explicit ECC parameters").'
+        ),
+        fix=(
+            "Write the key with its curve named (`openssl pkey -in old.key -ec_param_enc named_curve -out "
+            "new.key`) and have the certificate, or the CA's, issued anew for it."
+        ),
+        references=(
+            rfc(5480, "2.1.1"),
+            openssl("man3/X509_STORE_CTX_get_error"),
+        ),
+        see_also=("curve-not-offered",),
+    ),
+    Entry(
         slug="wrong-eku-or-purpose",
         code="HC239",
         kinds=frozenset({Kind.CAUSE, Kind.CHECK}),

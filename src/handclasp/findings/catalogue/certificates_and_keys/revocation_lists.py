@@ -147,7 +147,8 @@ ENTRIES: tuple[Entry, ...] = (
         sides=frozenset({Side.SERVER}),
         meaning=(
             "The revocation list is for a part of the certificates only, or has a critical extension the "
-            "verifier does not know, so every certificate of that CA is refused."
+            "verifier does not know, so certificates of that CA that are not of this part are refused, "
+            'mostly all ("Different CRL scope").'
         ),
         fix=(
             "Get the CA's full list: one without issuingDistributionPoint restrictions, as nginx's `ssl_crl` "
