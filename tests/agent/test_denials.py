@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,8 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path, conten
         {"since": "yesterday", "sha256": A.sha256},
         {"since": SINCE, "sha256": 5},
         {"sha256": A.sha256},
+        {"since": SINCE, "sha256": A.sha256, "why": 5},
+        {"since": SINCE, "sha256": A.sha256, "subject": {}},
     ],
 )
 def test_an_order_that_names_no_certificate_is_refused(told: dict[str, object]) -> None:
@@ -105,6 +108,35 @@ def test_a_serial_is_written_as_nginx_shows_it(serial: int, text: str) -> None:
     assert parse_serial(text) == serial
 
 
-def test_a_serial_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("text", ["xyz", "", "-5_0", "1 2", "--1"])
+def test_a_serial_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a serial"):
-        parse_serial("xyz")
+        parse_serial(text)
+
+
+def test_a_file_that_is_gone_is_not_taken_for_none(tmp_path: Path) -> None:
+    opened(tmp_path)
+    assert (tmp_path / "denied.json").exists(), "written by the first start"
+    (tmp_path / "denied.json").unlink()
+    with pytest.raises(EnvironmentFault, match="it is gone"):
+        Denials(tmp_path).load(expected=True)
+
+
+def test_a_denial_that_cannot_be_written_is_in_force_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denials = opened(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("handclasp.agent.denials.replace_file", full)
+        with pytest.raises(EnvironmentFault, match="write the denials"):
+            denials.add(BY_FILE)
+        assert denials.denied().holds(A)
+        with pytest.raises(EnvironmentFault):
+            denials.remove(BY_FILE)
+        assert denials.denied().holds(A), "what is not written is not taken back"
+    denials.add(BY_FILE)
+    assert opened(tmp_path).denied().holds(A), "told again, it is written"

@@ -22,7 +22,7 @@ from tests.integration.servers import Backend
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.integration.running import Material
@@ -106,6 +106,11 @@ def spec(material: Material, port: int, backend: Backend, **clients: Any) -> dic
 def denying(material: Material, nginx_build: Path) -> Iterator[Denying]:
     material.add("server-a", sans=[ASKING, NATIVE], usages=[pki.SERVER])
     (material.folder / "ca.crl").write_bytes(pki.crl(material.ca))
+    svc_b, svc_x = (material.pair(name)[0].read_bytes() for name in ("svc-b", "svc-x"))
+    (material.folder / "two.pem").write_bytes(svc_b + svc_x)
+    (material.folder / "ca-first.pem").write_bytes(material.ca.pem + svc_b)
+    spelled = pki.authority("TEST ca", organisation="example  ORG", key_label="ca Test CA")
+    material.add("other-case", issuer=spelled, sans=["svc-x.internal"])
     (port,) = ports(1)
     with Backend() as backend:
         path = write_spec(material.folder, f"deny-{port}", spec(material, port, backend))
@@ -184,7 +189,9 @@ def test_a_serial_of_another_issuer_refuses_nobody_and_says_so(denying: Denying)
         ([], "which certificate"),
         (["nowhere.pem"], "no such file"),
         (["svc-b.key"], "holds no certificate"),
-        (["ca.pem"], "would refuse nobody"),
+        (["ca.pem"], "is denied by revoking it"),
+        (["two.pem"], "holds 2 certificates"),
+        (["--serial", "12", "--issuer", ""], "--issuer is empty"),
         (["--serial", "12"], "without its issuer"),
         (["--serial", "xy", "--issuer", "CN=a"], "not a serial"),
         (["--serial", "12", "--issuer", "no name"], "not a distinguished name"),
@@ -197,6 +204,46 @@ def test_what_names_no_certificate_is_refused_with_words(
     done = denying.deny(*arguments)
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr
     assert denying.both() == (200, 200)
+
+
+def test_the_leaf_of_a_file_is_meant_wherever_it_stands(denying: Denying) -> None:
+    assert denying.deny("ca-first.pem").returncode == 0
+    assert denying.both() == (403, 403)
+
+
+def test_a_leaf_that_spells_its_issuer_otherwise_is_refused_as_said(denying: Denying) -> None:
+    """OpenSSL compares names without case and runs of blanks, and so lets it in."""
+    assert denying.status(NATIVE, "other-case") == 200
+    done = denying.deny("other-case.pem")
+    assert done.returncode == 0, done.stdout
+    assert denying.status(NATIVE, "other-case") == 403
+    assert denying.status(NATIVE) == 200
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_an_issuer_that_nobody_is_called_is_not_said_to_be_refused(
+    denying: Denying, *, turned: bool
+) -> None:
+    certificate = denying.material.client.certificate
+    issuer = ",".join(reversed(issuer_text(certificate).split(","))) if turned else "CN=Nobody"
+    done = denying.deny("--serial", f"{certificate.serial_number:X}", "--issuer", issuer)
+    assert done.returncode == 1
+    assert "asking: refused from now on" not in done.stdout
+    assert ("turned round it is" in done.stdout) is turned
+
+
+def test_undoing_what_was_not_denied_is_told_apart(denying: Denying) -> None:
+    done = denying.deny("svc-b.pem", "--undo")
+    assert (done.returncode, "was not denied" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("spelled", ["sha256:{}", "sha256 Fingerprint={}", "SHA256 Fingerprint={}"])
+def test_a_fingerprint_is_taken_as_openssl_and_rules_write_it(
+    denying: Denying, spelled: str
+) -> None:
+    digest = denying.material.client.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    denying.deny(spelled.format(digest))
+    assert denying.both() == (403, 200)
 
 
 def test_the_agents_socket_alone_takes_orders(denying: Denying, tmp_path: Path) -> None:
@@ -258,6 +305,45 @@ def test_denials_outlive_the_agent_and_a_refused_change(
                 again.wait_for("nginx adopted")
                 assert here.both() == (403, 403)
                 assert here.both("svc-x") == (200, 200)
+
+
+def test_a_change_that_is_refused_or_fails_lets_no_denied_caller_back_in(
+    material: Material, nginx_build: Path, denying: Denying
+) -> None:
+    """The changed spec has another kind of rule for the native link, whose file it no longer needs."""
+    (port,) = ports(1)
+    with Backend() as backend:
+        written = spec(material, port, backend)
+        path = write_spec(material.folder, f"refused-{port}", written)
+        with Running(path, nginx_build) as running:
+            here = Denying(material, running, port)
+            assert here.deny("svc-b.pem").returncode == 0
+            good = path.read_text()
+            native = written["ingress"][1]
+            native["clients"]["allow"] = ["cn:svc-b", "cn:svc-x", "dns:nobody.internal"]
+            native["listen"] = [native["listen"], f"127.0.0.1:{backend.port}"]
+            write_spec(material.folder, f"refused-{port}", written)
+            running.reload()
+            seen = statuses_until(here, lambda: "change refused" in running.text)
+            assert seen == {403}
+            running.process.kill()
+            running.process.wait(5)
+            with Running(path, nginx_build, expect_ready=False) as failing:
+                assert failing.process.wait(30) == 3, failing.text
+                assert here.both() == (403, 403), "the nginx of before serves on"
+            path.write_text(good)
+            with Running(path, nginx_build):
+                assert here.both() == (403, 403)
+
+
+def statuses_until(denying: Denying, over: Callable[[], bool]) -> set[int]:
+    """What the native link answers to somebody denied, asked again and again."""
+    seen = set()
+    for _ in range(400):
+        seen.add(denying.status(NATIVE))
+        if over():
+            break
+    return seen
 
 
 @pytest.mark.parametrize("cut", [True, False])

@@ -47,15 +47,28 @@ def test_a_policy_in_force_is_a_directory_and_few_are_kept(
     assert enforcement.set_policy(names[-1]) is False
 
 
-def test_denied_files_are_exactly_those_wanted(enforcement: Enforcement, tmp_path: Path) -> None:
+def test_denied_files_stay_until_what_they_stand_for_does_not_hold(
+    enforcement: Enforcement, tmp_path: Path
+) -> None:
     def there() -> set[tuple[str, str]]:
         return {(one.parent.name, one.name) for one in (tmp_path / "denied").glob("*/*")}
 
-    enforcement.set_denied({("a", "01"), ("a", "02"), ("b", "01")})
-    assert there() == {("a", "01"), ("a", "02"), ("b", "01")}
-    enforcement.set_denied({("a", "02")})
+    holding = {("CN=A", "01"), ("CN=A", "02")}
+
+    def holds(issuer: str, serial: str) -> bool:
+        return (issuer, serial) in holding
+
+    wanted = {("a", "01"): "CN=A", ("a", "02"): "CN=A", ("b", "01"): "CN=B"}
+    enforcement.set_denied(wanted, holds)
+    assert there() == set(wanted)
+    enforcement.set_denied({}, holds)
+    assert there() == {("a", "01"), ("a", "02")}, "another plan may still serve"
+    holding.clear()
+    enforcement.set_denied({("a", "02"): "CN=A"}, holds)
     assert there() == {("a", "02")}
-    assert not (tmp_path / "denied" / "b").exists()
+    assert enforcement.denied()
+    enforcement.set_denied({}, holds)
+    assert not enforcement.denied()
 
 
 def test_answers_are_found_and_emptied_but_left_to_nginx(

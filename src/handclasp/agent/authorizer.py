@@ -10,12 +10,13 @@ import os
 import socket
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from handclasp.agent import journal
-from handclasp.agent.denials import Denials, denied_files
+from handclasp.agent.denials import Denials, denied_files, holds
 from handclasp.agent.policies import Question, make_policies
 from handclasp.errors import EnvironmentFault
 from handclasp.nginx.durable import fresh_name
@@ -65,7 +66,8 @@ class Authorizer:
 
     async def start(self) -> None:
         """Reads what is denied, and listens. Raises EnvironmentFault."""
-        self.denials.load()
+        # A policy was in force, so there was a file.
+        self.denials.load(expected=self._state.enforcement.policy() is not None)
         await self._runner.setup()
         listener = _listener(self._state.authorizer_socket, self._state.socket_access)
         await web.SockSite(self._runner, listener, backlog=_BACKLOG).start()
@@ -92,9 +94,12 @@ class Authorizer:
     def deny(self, denial: Denial) -> bool:
         """Refuses a certificate from the next request on; whether it was not refused before. Raises
         EnvironmentFault."""
-        new = self.denials.add(denial)
-        self._again()  # also when it was told before: what was done about it then may have failed
-        return new
+        try:
+            return self.denials.add(denial)
+        finally:
+            # In force whether it could be written or not, and whether it was told before or not: what was
+            # done about it then may have failed.
+            self._again()
 
     def undo(self, denial: Denial) -> bool:
         """Takes a denial back; whether there was one. Raises EnvironmentFault."""
@@ -121,7 +126,8 @@ class Authorizer:
         name = enforcement.policy_name(policies.digest)
         # Before nginx can ask under the new name.
         self._policies = replace(policies, name=name)
-        enforcement.set_denied(denied_files(plan, self.denials.entries))
+        entries = self.denials.entries
+        enforcement.set_denied(denied_files(plan, entries), partial(holds, entries))
         kept = enforcement.answers() if enforcement.policy() != name else ()
         if enforcement.set_policy(name) and kept:
             asyncio.get_running_loop().run_in_executor(None, wipe, kept)

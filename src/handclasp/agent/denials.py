@@ -6,10 +6,12 @@ A file that cannot be read is never taken for an empty one: the agent does not s
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from handclasp.certs import dn
 from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.identity.denied import Denied, denied_certificate, denied_serial
 from handclasp.identity.names import loose_key
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from handclasp.nginx.parts import IngressServer, Plan
 
 FILE = "denied.json"
+_SERIAL = re.compile(r"-?[0-9A-Fa-f]+")
 _ACCESS = Access(0o600)
 
 
@@ -67,7 +70,8 @@ def read_denial(told: dict[str, Any]) -> Denial:
     known = set(Denial.__dataclass_fields__)
     if unknown := told.keys() - known:
         raise ValueError(f"unknown key {min(unknown)!r}")
-    for key, kind in (("sha256", str), ("issuer", str), ("serial", int), ("since", str)):
+    words = ("sha256", "issuer", "since", "subject", "why")
+    for key, kind in (("serial", int), *((word, str) for word in words)):
         value = told.get(key)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise ValueError(f"{key} has the wrong type")
@@ -87,11 +91,14 @@ class Denials:
         self._path = state / FILE
         self.entries: tuple[Denial, ...] = ()
 
-    def load(self) -> None:
-        """Reads the file, if there is one. Raises EnvironmentFault."""
+    def load(self, *, expected: bool = False) -> None:
+        """Reads the file. Raises EnvironmentFault; `expected`: also when there is none."""
         try:
             text = self._path.read_bytes()
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if expected:
+                raise self._unreadable("it is gone") from error
+            self._write(())
             return
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
@@ -101,18 +108,23 @@ class Denials:
             raise self._unreadable(str(error)) from error
 
     def add(self, denial: Denial) -> bool:
-        """Whether it is a new one; on disk when this returns. Raises EnvironmentFault."""
+        """Whether it is a new one. Raises EnvironmentFault when it could not be written; it is among the
+        entries all the same, so that it can be in force until the agent ends."""
         if any(one.key == denial.key for one in self.entries):
+            self._write(self.entries)  # what was told before may not have been written then
             return False
-        self._write((*self.entries, denial))
+        self.entries = (*self.entries, denial)
+        self._write(self.entries)
         return True
 
     def remove(self, denial: Denial) -> bool:
-        """Every denial of the same certificate; whether there was one. Raises EnvironmentFault."""
+        """Every denial of the same certificate; whether there was one. Raises EnvironmentFault with all of
+        them still there."""
         rest = tuple(one for one in self.entries if not one.meets(denial))
         if len(rest) == len(self.entries):
             return False
         self._write(rest)
+        self.entries = rest
         return True
 
     def denied(self) -> Denied:
@@ -123,12 +135,12 @@ class Denials:
         content = json.dumps({"denied": [asdict(one) for one in entries]}, indent=1) + "\n"
         with reported("write the denials in", self._path.parent):
             replace_file(self._path, content.encode(), _ACCESS)
-        self.entries = entries
 
     def _unreadable(self, why: str) -> EnvironmentFault:
         return EnvironmentFault(
             f"{self._path} cannot be read, so nobody knows who is denied: {why}",
-            hint="mend the file; to begin without any denial, remove it",
+            hint="mend it or put it back; to begin without any denial, write"
+            """ {"denied": []} into it""",
         )
 
 
@@ -140,30 +152,48 @@ def joined(entries: Iterable[Denial]) -> Denied:
     return whole
 
 
-def denied_files(plan: Plan, entries: Iterable[Denial]) -> set[tuple[str, str]]:
-    """(issuer's directory, serial) of each denial that a link without authorizer can enforce."""
+def denied_files(plan: Plan, entries: Iterable[Denial]) -> dict[tuple[str, str], str]:
+    """(issuer's directory, serial) → issuer's name, of each denial that a link without authorizer can
+    enforce."""
     return {
-        file
+        file: name
         for server in plan.ingress
         if server.authorizer is None
         for entry in entries
-        for file in _files(server, entry)
+        for file, name in _files(server, entry).items()
     }
 
 
+def holds(entries: Iterable[Denial], issuer: str, serial: str) -> bool:
+    """Whether a denial stands for this certificate."""
+    named = loose_key(issuer)
+    return any(
+        entry.serial is not None
+        and serial_text(entry.serial) == serial
+        and entry.issuer is not None
+        and loose_key(entry.issuer) == named
+        for entry in entries
+    )
+
+
 def enforced(server: IngressServer, denial: Denial) -> str | None:
-    """Why this link cannot refuse the certificate from the next request on; None when it does."""
-    if server.authorizer is not None or _files(server, denial):
+    """Why this link does not, or may not, refuse the certificate from the next request on; None when it
+    does."""
+    if server.authorizer is not None and denial.sha256 is not None:
         return None
-    if denial.serial is None:
+    if denial.serial is None or denial.issuer is None:
         return (
             "nginx decides there by itself and knows no SHA-256:"
             " deny the certificate's file, or its serial and issuer"
         )
-    return (
-        f"the issuer {denial.issuer} is not among the CAs known there:"
-        " name it under `clients.intermediates`"
-    )
+    if _files(server, denial):
+        return None
+    told = f"the issuer {denial.issuer} is not among the CAs known there"
+    if turned := _turned(server, denial.issuer):
+        return f"{told}; turned round it is: --issuer '{turned}'"
+    if server.authorizer is not None:
+        return f"{told}: a certificate is refused only if its issuer is called just so"
+    return f"{told}: name it under `clients.intermediates`"
 
 
 def serial_text(serial: int) -> str:
@@ -176,20 +206,30 @@ def serial_text(serial: int) -> str:
 def parse_serial(text: str) -> int:
     """Hex as openssl and nginx print it, colons allowed. Raises UsageError."""
     digits = text.replace(":", "").removeprefix("0x").removeprefix("0X")
-    try:
-        return int(digits, 16)
-    except ValueError as error:
+    if not _SERIAL.fullmatch(digits):
         raise UsageError(
             f"{text!r} is not a serial", hint="hex digits, as `openssl x509 -serial` prints them"
-        ) from error
+        )
+    return int(digits, 16)
 
 
-def _files(server: IngressServer, denial: Denial) -> set[tuple[str, str]]:
+def _turned(server: IngressServer, issuer: str) -> str | None:
+    """The CA whose name this is in the order of encoding, as openssl prints it."""
+    try:
+        name = dn.parse(issuer)
+    except dn.DistinguishedNameError:
+        return None
+    wanted = loose_key(str(dn.DistinguishedName(tuple(reversed(name.rdns)))))
+    return next((one for one in server.issuers if loose_key(one) == wanted), None)
+
+
+def _files(server: IngressServer, denial: Denial) -> dict[tuple[str, str], str]:
     if denial.issuer is None or denial.serial is None:
-        return set()
+        return {}
     wanted = loose_key(denial.issuer)
+    serial = serial_text(denial.serial)
     return {
-        (issuer_directory(name), serial_text(denial.serial))
+        (issuer_directory(name), serial): name
         for name in server.issuers
         if loose_key(name) == wanted
     }

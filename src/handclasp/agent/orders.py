@@ -61,7 +61,8 @@ class Orders:
         try:
             done = self._authorizer.deny(denial) if deny else self._authorizer.undo(denial)
         except HandclaspError as error:
-            return web.json_response({"error": error.message}, status=500)
+            kept = "refused until the agent ends, but not written down: " if deny else ""
+            return web.json_response({"error": f"{kept}{error.message}"}, status=500)
         if done:
             journal.warning(
                 "certificate denied" if deny else "denial taken back",

@@ -15,7 +15,10 @@ from handclasp.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from handclasp.agent.denials import Denial
 
-_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:?){32}")
+_HEX = re.compile(
+    r"(?:sha256:|sha256 fingerprint=)?(?P<digest>(?:[0-9a-f]{2}:?){32})", re.IGNORECASE
+)
+"""Also as an allow rule and as `openssl x509 -fingerprint -sha256` write it."""
 
 
 @click.command(epilog="Example: handclasp deny leaked.pem --why 'laptop stolen'")
@@ -67,7 +70,7 @@ def deny(
 
     order = "/undo" if undo else "/deny"
     answer = asyncio.run(ask(control, "POST", order, asdict(denial)))
-    ok = undo or all(link["at_once"] for link in answer["links"])
+    ok = answer["changed"] if undo else all(link["at_once"] for link in answer["links"])
     _show(form, {"ok": ok, **answer}, _told(answer, undo=undo))
     return ExitCode.OK if ok else ExitCode.FINDINGS
 
@@ -86,7 +89,8 @@ def _denial(
         if certificate is not None:
             raise UsageError("give a certificate, or a serial with its issuer, not both")
         try:
-            parse(issuer)
+            if not parse(issuer).rdns:
+                raise UsageError("--issuer is empty")
         except DistinguishedNameError as error:
             raise UsageError(f"--issuer {issuer!r} is not a distinguished name: {error}") from error
         return Denial(since=since, issuer=issuer, serial=parse_serial(serial), why=why)
@@ -95,8 +99,8 @@ def _denial(
             "which certificate? Name its file, its SHA-256, or --serial with --issuer",
             hint="`handclasp deny --list` shows what is denied",
         )
-    if _HEX.fullmatch(certificate) and not Path(certificate).exists():
-        return Denial(since=since, sha256=certificate.replace(":", "").lower(), why=why)
+    if (written := _HEX.fullmatch(certificate)) and not Path(certificate).exists():
+        return Denial(since=since, sha256=written["digest"].replace(":", "").lower(), why=why)
     return _of_file(Path(certificate), since, why)
 
 
@@ -117,14 +121,21 @@ def _of_file(file: Path, since: str, why: str | None) -> Denial:
             hint="`handclasp cert show` says what it holds; an SHA-256 has 64 hex digits",
         )
     try:
-        leaf = read_caller(certificates[0])
+        callers = [read_caller(one) for one in dict.fromkeys(certificates)]
     except UnreadableCertificateError as error:
         raise UsageError(f"{file}: {error}") from error
-    if leaf.is_ca:
+    leaves = [one for one in callers if not one.is_ca]
+    if not leaves:
         raise UsageError(
-            f"{file} is the CA {leaf.subject}, and denying it would refuse nobody",
-            hint="take it out of the trust of the link, or deny what it issued",
+            f"{file} is the CA {callers[0].subject}; what it issued is denied by revoking it",
+            hint="take it out of the trust of the link, or put it on its issuer's revocation list",
         )
+    if len(leaves) > 1:
+        names = "; ".join(one.subject for one in leaves)
+        raise UsageError(
+            f"{file} holds {len(leaves)} certificates: {names}", hint="one at a time, please"
+        )
+    (leaf,) = leaves
     return Denial(
         since=since,
         sha256=leaf.sha256,

@@ -2,7 +2,8 @@
 
 ``policy/current``           a link to an empty directory named after the policy in force: its real name is
                              part of the key under which the agent's answers are kept
-``denied/ISSUER/SERIAL``     an empty file per certificate that is refused where nginx decides by itself
+``denied/ISSUER/SERIAL``     a file per certificate that is refused where nginx decides by itself; it holds the
+                             issuer's name
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from handclasp.nginx import durable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 CURRENT = "current"
@@ -66,21 +67,31 @@ class Enforcement:
                         path.rmdir()
         return True
 
-    def set_denied(self, wanted: Collection[tuple[str, str]]) -> None:
-        """Makes the files be these, as (issuer's directory, serial). Raises EnvironmentFault.
+    def denied(self) -> bool:
+        """Whether a certificate is refused by a file."""
+        return any(self._denied.glob("*/*"))
 
-        New ones come first, and what goes is gone only afterwards.
+    def set_denied(
+        self, wanted: Mapping[tuple[str, str], str], holds: Callable[[str, str], bool]
+    ) -> None:
+        """Makes the files of `wanted`, (issuer's directory, serial) → the issuer's name, and removes those
+        that stand for nothing any more: `holds` is asked with the issuer's name and the serial.
+
+        What no plan of now needs stays as long as it holds: an nginx that serves the plan of before, or
+        goes on with it because this one is refused, looks at it still. Raises EnvironmentFault.
         """
         with durable.reported("deny certificates in", self._denied):
-            for issuer, serial in sorted(wanted):
+            for (issuer, serial), name in sorted(wanted.items()):
                 folder = self._denied / issuer
                 durable.ensure_directory(folder, self._passage)
                 with contextlib.suppress(FileExistsError):
-                    durable.write_file(folder / serial, b"", durable.Access(0o600))
+                    durable.write_file(folder / serial, name.encode(), durable.Access(0o600))
                 durable.fsync_directory(folder)
             for folder in [path for path in self._denied.iterdir() if path.is_dir()]:
                 for file in list(folder.iterdir()):
-                    if (folder.name, file.name) not in wanted:
+                    if (folder.name, file.name) not in wanted and not holds(
+                        file.read_text(errors="replace"), file.name
+                    ):
                         file.unlink()
                 if not any(folder.iterdir()):
                     folder.rmdir()

@@ -25,12 +25,20 @@ def issuer_directory(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
+def issuer_pattern(name: str) -> str:
+    """Matches what OpenSSL takes for the same name: a certificate may spell its issuer in another case or
+    with other blanks than the CA does (X509_NAME_cmp; RFC 5280 section 7.1)."""
+    return " +".join(re.escape(part) for part in re.split(" +", name))
+
+
 def issuer_map(server: IngressServer) -> list[str]:
     """`$hc_issuer_LINK`: the directory of the certificate's issuer; empty for one that is not known here."""
     if server.authorizer:
         return []
     body = ['default "";']
-    body += [entry(rf"~\A{re.escape(name)}\z", issuer_directory(name)) for name in server.issuers]
+    body += [
+        entry(rf"~*\A{issuer_pattern(name)}\z", issuer_directory(name)) for name in server.issuers
+    ]
     return block("map", "$ssl_client_i_dn", _issuer_variable(server.link), body=body)
 
 
