@@ -96,7 +96,7 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
         else (real_ip.header if real_ip else None),
         real_ip_from=tuple(str(network) for network in source.trusted) if source else (),
         settings=tls_settings(link.tls or inputs.loaded.spec.tls),
-        session_reuse=_session_reuse(link, inputs),
+        session_reuse=link.session_reuse and not _renews_sessions(link, inputs),
         session_lifetime=link.session_lifetime,
         buffering=link.buffering,
         timeouts=timeout_settings(link.timeouts, grpc=grpc, streaming=_SILENT_STREAM),
@@ -107,9 +107,14 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
     )
 
 
-def _session_reuse(link: links.IngressLink, inputs: Inputs) -> bool:
-    """Before 1.23.2 TLS 1.3 sessions renew for ever, past expiry and revocation: no resumption there."""
-    return link.session_reuse and inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT)
+def _renews_sessions(link: links.IngressLink, inputs: Inputs) -> bool:
+    """Before 1.23.2 TLS 1.3 sessions renew for ever, past expiry and revocation: no resumption there.
+
+    A session of TLS 1.2 keeps the time it was made at.
+    """
+    settings = tls_settings(link.tls or inputs.loaded.spec.tls)
+    bounded = inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT)
+    return "TLSv1.3" in settings.protocols and not bounded
 
 
 def _backend(
@@ -191,7 +196,7 @@ def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Dra
         needs.append((Feature.LIMIT_REQ, "limits"))
     if authorizer(link, rule_sets(link, inputs)):
         needs.append((Feature.AUTHORIZER, "clients"))
-    if link.session_reuse and not inputs.facts.has(Feature.TLS13_SESSION_TIMEOUT):
+    if link.session_reuse and _renews_sessions(link, inputs):
         needs.append((Feature.TLS13_SESSION_TIMEOUT, "session_reuse"))
     # What is written must be done; what is not written is done where the build can.
     if "connection_age" in link.model_fields_set:

@@ -22,8 +22,17 @@ _HAZARDS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r";|%3b", re.IGNORECASE),
         "a semicolon, from which on some servers cut the segment",
     ),
-    (re.compile(r"%c[01]", re.IGNORECASE), "bytes that are no UTF-8 (%c0, %c1)"),
-    (re.compile(r"%25(?:2[ef5]|5c|3b|00)", re.IGNORECASE), "text that is encoded twice"),
+    (re.compile(r"%3f", re.IGNORECASE), "an encoded question mark (%3f)"),
+    (re.compile(r"%23"), "an encoded # (%23)"),
+    (
+        re.compile(r"%c[01]|%e0%[89]|%f0%8|%f8%8[0-7]|%fc%8[0-3]", re.IGNORECASE),
+        "overlong UTF-8, as %c0%af",
+    ),
+    (
+        # Either digit may be encoded as well: %25%36%31 is %61 and then a.
+        re.compile(r"%25(?:[0-9a-f]|%3[0-9]|%[46][1-6]){2}", re.IGNORECASE),
+        "text that is encoded twice",
+    ),
     (re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE), "a dot segment"),
 )
 
@@ -40,8 +49,10 @@ AMBIGUOUS = tuple(
         r"%2[Ff]",
         r"%[01][0-9A-Fa-f]|%7[Ff]",
         r";|%3[Bb]",
-        r"%[Cc][01]",
-        r"%25(?:2[EeFf5]|5[Cc]|3[Bb]|00)",
+        r"%3[Ff]",
+        r"%23",
+        r"%[Cc][01]|%[Ee]0%[89]|%[Ff]0%8|%[Ff]8%8[0-7]|%[Ff][Cc]%8[0-3]",
+        r"%25(?:[0-9A-Fa-f]|%3[0-9]|%[46][1-6]){2}",
         r"/(?:\.|%2[Ee]){1,2}(?:[/?]|\z)",
     )
 )
