@@ -333,7 +333,8 @@ def test_a_change_that_is_refused_or_fails_lets_no_denied_caller_back_in(
                 assert here.status(NATIVE) == 403, "the nginx of before serves on"
                 assert here.status(ASKING) in (403, 503)
             path.write_text(good)
-            with Running(path, nginx_build):
+            with Running(path, nginx_build) as again:
+                again.wait_for(" ready ", count=2)
                 assert here.both() == (403, 403)
 
 
