@@ -74,8 +74,8 @@ def shakes_hands(folder: Path, pair: pki.Pair, role: Role, version: ssl.TLSVersi
         (ec.SECP521R1(), [Severity.INFO]),
         (ec.SECP224R1(), [Severity.ERROR]),
         (ec.SECP256K1(), [Severity.ERROR]),
-        (ec.BrainpoolP256R1(), [Severity.ERROR]),
-        (ec.BrainpoolP384R1(), [Severity.ERROR]),
+        (ec.BrainpoolP256R1(), [Severity.WARNING]),
+        (ec.BrainpoolP384R1(), [Severity.WARNING]),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -89,10 +89,19 @@ def test_a_curve_is_an_error_where_no_handshake_comes_off(
         if one.slug == "curve-not-offered"
     ]
     assert [one.severity for one in findings] == severities
-    works = Severity.ERROR not in severities
+    brainpool = curve.name.startswith("brainpool")
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        new = version is ssl.TLSVersion.TLSv1_3 and ssl.OPENSSL_VERSION_INFO >= (3, 2)
+        works = new if brainpool else Severity.ERROR not in severities
         # A client without a certificate it may use sends none, which ends the handshake as well.
         assert shakes_hands(tmp_path, pair, role, version) is works
+
+
+def test_brainpool_is_an_error_where_the_peer_is_known_to_be_older() -> None:
+    brainpool = on(ec.BrainpoolP256R1()).certificate
+    for release, severity in (((3, 0), Severity.ERROR), ((3, 2), Severity.WARNING)):
+        (finding,) = check_curve(brainpool, where=HERE, peer=Peer(release))
+        assert finding.severity is severity
 
 
 def test_a_curve_that_the_peer_is_known_to_offer_is_no_finding() -> None:

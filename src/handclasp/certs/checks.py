@@ -75,7 +75,7 @@ def check_identity(
     findings += check_pair(identity)
     findings += check_dates(leaf, now=now, where=where, what="certificate")
     findings += check_strength(leaf, where=where, what="certificate", peer=peer)
-    findings += check_curve(leaf, where=where, groups=groups)
+    findings += check_curve(leaf, where=where, groups=groups, peer=peer)
     findings += check_parameters(leaf, where=where, what="certificate", peer=peer)
     findings += check_purpose(leaf, role=role, where=where, what="certificate")
     findings += check_leaf_usage(leaf, role=role, where=where)

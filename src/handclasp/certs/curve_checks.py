@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 _OFFERED = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _OFFERED_BY_ALL = frozenset({"secp256r1", "secp384r1"})
 _OPENSSL_NAMES = {"secp256r1": {"prime256v1", "P-256"}, "secp521r1": {"P-521"}}
-_OPENSSL_3 = (3, 0)
+_BRAINPOOL = frozenset({"brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1"})
+_OPENSSL_3, _BRAINPOOL_IN_TLS13 = (3, 0), (3, 2)
 
 
 def check_curve(
-    certificate: x509.Certificate, *, where: Where, groups: Sequence[str] = ()
+    certificate: x509.Certificate,
+    *,
+    where: Where,
+    groups: Sequence[str] = (),
+    peer: Peer = UNKNOWN_PEER,
 ) -> list[Finding]:
-    """The curve of a leaf, in either role. TLS 1.3 has no signature for any but three (RFC 8446, 4.2.3); in
-    TLS 1.2 it must be among the peer's groups (RFC 8422, 5.1), of which `groups` are known.
+    """The curve of a leaf, in either role. TLS 1.3 has no signature for any but three (RFC 8446, 4.2.3), and
+    those of RFC 8734 for brainpool; in TLS 1.2 it must be among the peer's groups (RFC 8422, 5.1), of which
+    `groups` are known.
     """
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):
@@ -42,6 +48,14 @@ def check_curve(
             "as those of handclasp's profiles, take in TLS 1.3 but not in TLS 1.2"
         )
         return [found("curve-not-offered", seen, where=where, severity=Severity.INFO)]
+    if curve in _BRAINPOOL:
+        seen = (
+            f"the key of {name} is on {curve}, which works in TLS 1.3 between OpenSSL 3.2 and newer, and in "
+            "TLS 1.2 only with a peer that was told to offer this curve"
+        )
+        old = peer.release is not None and peer.release < _BRAINPOOL_IN_TLS13
+        severity = Severity.ERROR if old else Severity.WARNING
+        return [found("curve-not-offered", seen, where=where, severity=severity)]
     seen = (
         f"the key of {name} is on {curve}: OpenSSL has no signature of TLS 1.3 for it, and in TLS 1.2 only "
         "a peer takes it that was told to offer this curve"

@@ -54,8 +54,9 @@ ENTRIES: tuple[Entry, ...] = (
         severity=Severity.ERROR,
         sides=frozenset({Side.CLIENT, Side.SERVER}),
         meaning=(
-            "The key of the certificate is on an elliptic curve that peers do not offer, as secp256k1, "
-            'secp224r1 or brainpool, so the handshake ends with "no suitable signature algorithm" or '
+            "The key of the certificate is on an elliptic curve that peers do not offer, as secp256k1 or "
+            "secp224r1, or brainpool before OpenSSL 3.2 and in TLS 1.2, so the handshake "
+            'ends with "no suitable signature algorithm" or '
             '"illegal parameter".'
         ),
         fix=(
