@@ -9,6 +9,7 @@ import pytest
 from cryptography.x509.oid import NameOID
 
 from handclasp.backend import IdentityError, parse
+from handclasp.nginx.features import Feature
 from tests import pki
 from tests.identity.specimens import name
 from tests.integration.authorizer_stage import WITHOUT_X_SSL_CERT, assert_caller_is, refused_for
@@ -88,6 +89,16 @@ def test_the_case_of_the_name_changes_nothing(stage: Stage, sni: str) -> None:
     assert_caller_is(last(stage), stage.material.client, WITHOUT_X_SSL_CERT)
 
 
+def status_for_host(stage: Stage, spelled: str, who: str) -> int | None:
+    """None for an end without an answer, as builds before 1.19.4 have it for a Host that is nobody's."""
+    request = f"GET / HTTP/1.1\r\nHost: {spelled}\r\nConnection: close\r\n\r\n"
+    answers = stage.caller.send(request.encode(), sni=MAIN, credentials=stage.pair(who))
+    if not answers and not stage.facts.has(Feature.REJECT_HANDSHAKE):
+        return None
+    (answer,) = answers
+    return answer.status
+
+
 @pytest.mark.parametrize(
     "spelled",
     [f"{MAIN}.", f"{MAIN}:443", f"{MAIN}:80", f"{MAIN.upper()}.", f"x@{MAIN}", f"{MAIN}/"],
@@ -97,9 +108,9 @@ def test_another_spelling_of_the_host_is_another_links_for_nobody(
 ) -> None:
     for who in ("svc-b", "svc-x"):
         before = arrivals(stage)
-        answer = stage.caller.get("/", sni=MAIN, host=spelled, credentials=stage.pair(who))
-        assert answer.status in ({200, 400, 421} if who == "svc-b" else {400, 403, 421})
-        assert arrivals(stage) == before + (answer.status == 200)
+        status = status_for_host(stage, spelled, who)
+        assert status in ({None, 200, 400, 421} if who == "svc-b" else {None, 400, 403, 421})
+        assert arrivals(stage) == before + (status == 200)
     assert stage.caller.get("/", sni=MAIN, credentials=stage.pair()).status == 200
     assert_caller_is(last(stage), stage.material.client, WITHOUT_X_SSL_CERT)
 
