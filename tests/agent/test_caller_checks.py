@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from handclasp.agent.caller_checks import check_callers
 from handclasp.agent.header_sizes import SAMPLE_BYTES, sample
@@ -71,6 +73,7 @@ def said(
     between: Sequence[pki.Pair] = (),
     client: pki.Pair = CLIENT,
     calls: Sequence[dict[str, Any]] = (),
+    lists: Sequence[bytes] = (),
 ) -> list[Finding]:
     """What check_callers finds, over a real plan of a recorded build."""
     loaded = parse_spec(
@@ -90,12 +93,16 @@ def said(
     )
     material = Material(
         identities={"server": _identity("server", SERVER), "client": _identity("client", client)},
-        trust={"company": _trust("company", roots)},
+        trust={
+            "company": replace(
+                _trust("company", roots), crls=tuple(map(x509.load_pem_x509_crl, lists))
+            )
+        },
         intermediates={"api": _trust("intermediates of api", between)} if between else {},
     )
     inputs = Inputs(loaded, material, facts_of(WHEEL), UNPRIVILEGED, {}, pki.NOW)
     plan = make_plan(inputs).plan
-    assert plan is not None, make_plan(inputs).findings
+    assert plan is not None or lists, make_plan(inputs).findings
     return check_callers(loaded, material, plan, now=pki.NOW)
 
 
@@ -123,6 +130,20 @@ def _trust(name: str, pairs: Sequence[pki.Pair]) -> TrustMaterial:
 
 def told(findings: Sequence[Finding]) -> list[tuple[str, Severity, str | None]]:
     return [(one.slug, one.severity, one.where.path) for one in findings]
+
+
+def test_a_ca_with_a_list_belongs_under_the_trust() -> None:
+    """nginx wants a list of each CA above a caller: without, it refuses whom that CA issued."""
+    link = ingress({"intermediates": ["issuing.pem"]})
+    place = "ingress[0].clients.intermediates"
+    missing = ("crl-missing-for-chain", Severity.ERROR, place)
+    for lists in ([pki.crl(ROOT)], [pki.crl(ROOT), pki.crl(ISSUING)]):
+        (finding,) = said(link, between=[ISSUING], lists=lists)
+        assert told([finding]) == [missing]
+        assert "Issuing" in finding.seen
+    slugs = {one.slug for one in said(link, between=[ISSUING])}
+    slugs |= {one.slug for one in said(link, roots=[ROOT, ISSUING], between=[ISSUING], lists=lists)}
+    assert missing[0] not in slugs
 
 
 # -- rules that let nobody in

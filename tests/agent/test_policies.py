@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -323,3 +324,106 @@ def test_a_revoked_certificate_is_refused_by_issuer_and_serial() -> None:
     other = replace(question, certificate=escaped(caller()))
     assert reason(revoking.answer(other, now=NOW)) is Reason.ALLOWED
     assert revoking.digest != link.policies.digest
+
+
+# CAs above the caller
+
+BETWEEN, BESIDE = (pki.authority(one, issuer=company()) for one in ("Between", "Beside"))
+
+
+def revoking(link: Link, *lists: bytes) -> Policies:
+    """The policies of a link with these lists."""
+    known = link.material
+    crls = tuple(x509.load_pem_x509_crl(one) for one in lists)
+    trust = {**known.trust, "company": replace(known.trust["company"], crls=crls)}
+    return make_policies(link.plan, replace(known, trust=trust), link.denied, link.former)
+
+
+def asked(policies: Policies, link: Link, pair: pki.Pair, now: datetime = NOW) -> Reason:
+    question = Question(link.rule, policies.digest, "SUCCESS", escaped(pair))
+    return reason(policies.answer(question, now=now))
+
+
+def denied_ca(pair: pki.Pair) -> Denied:
+    return denied_certificate(read_caller(pair.certificate).sha256)
+
+
+def test_whoever_a_revoked_ca_has_issued_is_refused() -> None:
+    link = Link(intermediates=(BETWEEN, BESIDE))
+    policies = revoking(link, pki.crl(company(), [BETWEEN]))
+    assert asked(policies, link, caller(issuer=BETWEEN)) is Reason.DENIED
+    assert asked(policies, link, caller(issuer=BESIDE)) is Reason.ALLOWED
+    assert asked(policies, link, caller()) is Reason.ALLOWED
+    assert asked(link.policies, link, caller(issuer=BETWEEN)) is Reason.ALLOWED
+    forged = revoking(link, pki.crl(company(), [BETWEEN], signer=BESIDE))
+    assert asked(forged, link, caller(issuer=BETWEEN)) is Reason.ALLOWED
+
+
+@pytest.mark.parametrize("above", ["parent", "grandparent", "root"])
+def test_a_denied_ca_anywhere_above_is_one_too_many(above: str) -> None:
+    lower = pki.authority("Lower", issuer=BETWEEN)
+    denied = {"parent": lower, "grandparent": BETWEEN, "root": company()}[above]
+    link = Link(intermediates=(BETWEEN, BESIDE, lower), denied=denied_ca(denied))
+    assert reason(link.ask(caller(issuer=lower))) is Reason.DENIED
+    others = Reason.DENIED if above == "root" else Reason.ALLOWED
+    assert reason(link.ask(caller(issuer=BESIDE))) is others
+
+
+def test_a_leaf_of_an_unknown_ca_is_judged_as_before() -> None:
+    """nginx verified it with a CA that only the caller sent."""
+    link = Link(intermediates=(BETWEEN,), denied=denied_ca(BETWEEN))
+    assert reason(link.ask(caller(issuer=BESIDE))) is Reason.ALLOWED
+    namesake = pki.authority("Between", issuer=company(), key_label="renewed")
+    assert reason(link.ask(caller(issuer=namesake))) is Reason.ALLOWED, "its key is another"
+
+
+def test_a_leaf_whose_signature_cannot_be_told_here_goes_with_its_ca() -> None:
+    """nginx verifies more algorithms than the library: the name and key identifier have to do."""
+    good = caller(issuer=BETWEEN)
+    other = x509.load_der_x509_certificate(good.der[:-1] + bytes([good.der[-1] ^ 1]))
+    pair = replace(good, certificate=other)
+    known = (BETWEEN, BESIDE)
+    assert reason(Link(intermediates=known).ask(pair)) is Reason.ALLOWED
+    assert reason(Link(intermediates=known, denied=denied_ca(BETWEEN)).ask(pair)) is Reason.DENIED
+    assert reason(Link(intermediates=known, denied=denied_ca(BESIDE)).ask(pair)) is Reason.ALLOWED
+
+
+def test_another_way_up_is_open() -> None:
+    """A CA that was issued again: the same name and key under another serial."""
+    again = pki.authority("Between", issuer=company())
+    for known in ((BETWEEN, again), (again, BETWEEN)):
+        link = Link(intermediates=known, denied=denied_ca(BETWEEN), forward=["rfc9440"])
+        answer = link.ask(caller(issuer=BETWEEN))
+        assert reason(answer) is Reason.ALLOWED
+        chain = dict(answer.headers)["Client-Cert-Chain"]
+        assert base64.b64encode(again.der).decode() in chain, "that of the way that is open"
+        assert base64.b64encode(BETWEEN.der).decode() not in chain
+    both = Link(intermediates=(BETWEEN, again), denied=denied_ca(BETWEEN) | denied_ca(again))
+    assert reason(both.ask(caller(issuer=BETWEEN))) is Reason.DENIED
+
+
+def test_a_way_that_is_open_but_expired_is_none() -> None:
+    day = timedelta(days=1)
+    short = pki.authority("Between", issuer=company(), not_after=NOW + day)
+    link = Link(intermediates=(BETWEEN, short), denied=denied_ca(BETWEEN))
+    pair = caller(issuer=BETWEEN)
+    assert reason(link.ask(pair)) is Reason.ALLOWED
+    assert reason(link.ask(pair, now=NOW + day + timedelta(seconds=1))) is Reason.DENIED
+
+
+def test_an_expired_ca_is_no_denied_one() -> None:
+    short = pki.authority("Short", issuer=company(), not_after=NOW + timedelta(hours=1))
+    link = Link(intermediates=(BETWEEN, short), denied=denied_ca(BETWEEN))
+    late = NOW + timedelta(hours=1, seconds=1)
+    assert reason(link.ask(caller(issuer=short), now=late)) is Reason.ALLOWED
+
+
+def test_rules_of_before_know_of_lists_and_cas_since() -> None:
+    before = Link(intermediates=(BETWEEN,))
+    allow = {"allow": ["dns:svc-x.internal"]}
+    after = Link(allow, intermediates=(BETWEEN,), former=before.policies)
+    leaf = caller()
+    policies = revoking(after, pki.crl(company(), [BETWEEN, leaf]))
+    assert asked(policies, before, caller(issuer=BETWEEN)) is Reason.DENIED
+    assert asked(policies, before, leaf) is Reason.DENIED
+    assert asked(policies, before, caller()) is Reason.ALLOWED

@@ -23,6 +23,7 @@ from tests.integration.authorizer_stage import (
     StandIn,
     assert_caller_is,
     pair_of,
+    refused_for,
     status_over,
 )
 from tests.integration.http2_client import Http2Client
@@ -207,6 +208,7 @@ def test_an_agent_that_does_not_answer_lets_nobody_new_in(stage: Stage) -> None:
         assert get(stage, "known").status == 200
         assert time.monotonic() - begun < 1.5, "nothing has to be asked"
         assert called(stage, "later") == (200, "14")
+        assert refused_for(stage.running, CALLS, "authorizer-unavailable")
     finally:
         stage.running.process.send_signal(signal.SIGCONT)
     assert get(stage, "new").status == 200

@@ -12,6 +12,7 @@ from tests import pki
 from tests.integration.authorizer_stage import (
     WITHOUT_X_SSL_CERT,
     assert_caller_is,
+    logged,
     pair_of,
     refused_for,
     status_over,
@@ -25,6 +26,7 @@ from tests.integration.ingress_stage import (
     read_answers,
     running_stage,
     spec_of,
+    until,
 )
 from tests.integration.servers import Backend
 
@@ -153,6 +155,15 @@ AMBIGUOUS = [
     "/admin\xff",
     "/x/../",
     "/reports/../admin/",
+    "/admin%3fx",
+    "/admin%3F",
+    "/admin%23x",
+    "/%2561dmin/x",
+    "/%25%36%31dmin/",
+    "/x%e0%80%afadmin",
+    "/%e0%80%ae%e0%80%ae/admin",
+    "/x%f0%80%80%afadmin",
+    "/x%F8%80%80%80%AFadmin",
 ]
 REFUSED = [
     "/admin",
@@ -180,6 +191,11 @@ PASSED = [
     "/.hidden",
     "/a%20b",
     "/admin%20/",
+    "/admin%20",
+    "/admin.",
+    "/admin.json",
+    "/100%25",
+    "/%e0%a0%80/%f0%90%80%80/caf%e9",
     "/b%C3%BC",
     "http://paths.example.com/x",
 ]
@@ -303,9 +319,55 @@ def test_the_log_says_why_and_the_answer_does_not(stage: Stage) -> None:
             assert "hc-reason" not in told
 
 
+@pytest.mark.parametrize("sni", [MAIN, "native.example.com"])
+def test_an_ambiguous_path_is_told_as_every_other_refusal(stage: Stage, sni: str) -> None:
+    """Text or JSON by Accept and a status for gRPC, each with the id of the log line."""
+    credentials = stage.pair("admin")
+    for accept, kind in (("*/*", "text/plain"), ("application/json", "application/json")):
+        answer = stage.caller.get(
+            "//x", sni=sni, credentials=credentials, headers=[("Accept", accept)]
+        )
+        assert (answer.status, answer.value("Content-Type")) == (400, kind)
+        request_id = answer.value("X-Request-ID")
+        assert request_id
+        assert request_id in answer.text
+        assert "more than one way" in answer.text
+        if kind == "application/json":
+            assert answer.json["error"] == "ambiguous-path"
+        assert "nginx" not in answer.text
+        assert log_of(stage, request_id) == ("400", "path-ambiguous")
+    with Http2Client(stage.caller, sni, credentials) as client:
+        fields = [("content-type", "application/grpc"), ("te", "trailers")]
+        told = client.request("/x/../t.T/M", method="POST", headers=fields, body=b"\0" * 5)
+    assert (told.status, told.body, told.value("grpc-status")) == (200, b"", "3")
+    assert log_of(stage, told.value("x-request-id")) == ("200", "path-ambiguous")
+
+
+def test_what_nginx_itself_cannot_read_is_not_called_ambiguous(stage: Stage) -> None:
+    answer = ask(stage, "/x", method="GET\x01")
+    assert answer is not None
+    assert answer.status == 400
+    assert "more than one way" not in answer.text
+    # Nor is a 400 or 420 of the backend.
+    for code in (400, 420):
+        answer = ask(stage, f"/status/{code}")
+        assert answer is not None
+        assert (answer.status, answer.text) == (code, f"the backend says {code}")
+
+
+def log_of(stage: Stage, request_id: str | None) -> tuple[str, str]:
+    def line() -> list[dict[str, str]]:
+        return [one for one in logged(stage.running) if one["request_id"] == request_id]
+
+    assert request_id
+    assert until(lambda: len(line()) == 1)
+    return line()[0]["status"], line()[0]["reason"]
+
+
 def test_headers_that_rename_path_or_method_do_not_arrive(stage: Stage) -> None:
     """A POST that the backend takes for a DELETE was judged as a POST."""
-    paths = ["X-Original-URL", "X-Rewrite-URL"]
+    paths = ["X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Envoy-Original-Path"]
+    paths += ["X-Script-Name", "X-Original-Method", "X-Middleware-Subrequest"]
     methods = ["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"]
     headers = [*((one, "/admin/") for one in paths), *((one, "DELETE") for one in methods)]
     headers += [(one.replace("-", "_"), two) for one, two in headers]

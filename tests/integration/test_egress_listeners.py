@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -196,17 +197,18 @@ def test_a_directory_the_world_can_enter_is_refused(
 
 
 def test_an_original_certificate_is_taken_from_loopback_only_when_written_with_a_warning(
-    world: World,
+    world: World, material: Material
 ) -> None:
     assert "loopback-trusted" in world.running.text
     findings = {one["slug"] for one in world.running.status()["findings"]}
     assert "loopback-trusted" in findings
     links = {one["name"]: one["listen"][0] for one in world.running.status()["links"]}
     port = int(links["loopback"].rpartition(":")[2])
-    ask(port, headers=[("X-Client-Cert", "original")])
-    assert world.upstream.last.values("X-Original-Client-Cert") == ["original"]
+    original = quote(material.client.pem.decode(), safe="")
+    ask(port, headers=[("X-Client-Cert", original)])
+    assert world.upstream.last.values("X-Original-Client-Cert") == [original]
     assert world.upstream.last.values("X-Client-Cert") == []
-    ask(world.v4, headers=[("X-Client-Cert", "original")])
+    ask(world.v4, headers=[("X-Client-Cert", original)])
     assert world.upstream.last.values("X-Original-Client-Cert") == []
 
 

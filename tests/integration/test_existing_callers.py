@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handclasp.nginx.features import Feature
 from tests.integration.running import SERVER_NAME, handclasp, ingress_spec, write_spec
 from tests.integration.servers import Backend
 from tests.integration.test_existing_nginx import Site
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from handclasp.nginx.facts import Facts
     from tests.integration.running import Material
 
 pytestmark = pytest.mark.integration
@@ -185,6 +187,49 @@ def test_a_denial_is_seen_by_its_workers_on_a_link_that_asks_nobody(
         assert done.returncode == 0, done.stdout + done.stderr
         assert shop.enter("svc-x", plain_port) == 403
         assert shop.enter("svc-b", plain_port) == 200
+
+
+def test_what_its_http_context_remembers_or_hides_of_files_keeps_no_denied_caller_in(
+    shop: Shop, plain_port: int
+) -> None:
+    """That a file was not there a minute ago (ngx_open_cached_file)."""
+    shop.write(
+        theirs="open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s;"
+        " open_file_cache_errors on; disable_symlinks on;"
+    )
+    shop.include()
+    shop.refused()
+    shop.start()
+    with shop.agent():
+        for _ in range(3):
+            assert shop.enter("svc-x", plain_port) == 200
+            assert shop.enter("svc-b", shop.link_port) == 200
+        certificate = shop.material.pair("svc-x")[0]
+        options = ("-c", shop.spec_path, "--state-dir", shop.state)
+        done = handclasp("deny", certificate, *options, cwd=shop.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert shop.enter("svc-x", plain_port) == 403
+        assert shop.enter("svc-b", plain_port) == 200
+        done = handclasp("deny", certificate, *options, "--undo", cwd=shop.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert shop.enter("svc-x", plain_port) == 200
+
+
+def test_no_ca_of_its_http_context_is_believed(
+    shop: Shop, plain_port: int, nginx_facts: Facts
+) -> None:
+    """OpenSSL is told of one by a command, beside nginx's own directives."""
+    if not nginx_facts.has(Feature.SSL_CONF_COMMAND):
+        pytest.skip("this build has no such command")
+    others = shop.material.folder / "other-ca.pem"
+    shop.write(theirs=f"ssl_conf_command VerifyCAFile {others};")
+    shop.include()
+    shop.refused()
+    shop.start()
+    with shop.agent():
+        for port in (shop.link_port, plain_port):
+            assert shop.enter("svc-b", port) == 200
+            assert shop.enter("stranger", port) == 400
 
 
 @AS_ROOT

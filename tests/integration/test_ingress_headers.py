@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from cryptography import x509
@@ -340,20 +340,25 @@ def test_http2_with_a_host_beside_the_authority_tells_the_backend_one_of_them(
 
 
 def test_the_certificate_of_an_earlier_hop_comes_from_a_trusted_client_only(stage: Stage) -> None:
-    def told(who: str, sni: str, header: str, to: str) -> list[str]:
-        headers = [(header, "earlier-certificate")]
+    earlier = quote(stage.pair("svc-x")[0].read_text(), safe="")
+
+    def told(who: str, sni: str, header: str, to: str, value: str = earlier) -> list[str]:
+        headers = [(header, value)]
         answer = stage.caller.get("/", sni=sni, credentials=stage.pair(who), headers=headers)
         assert answer.status == 200
         return last(stage).values(to)
 
     original = "X-Original-Client-Cert"
-    assert told("gateway", "hop.example.com", original, original) == ["earlier-certificate"]
+    assert told("gateway", "hop.example.com", original, original) == [earlier]
     assert told("svc-b", "hop.example.com", original, original) == []
     assert told("gateway", SERVER, original, original) == []
     renamed = "hop-renamed.example.com"
-    assert told("gateway", renamed, "X-SSL-CERT", "X-Earlier-Hop") == ["earlier-certificate"]
+    assert told("gateway", renamed, "X-SSL-CERT", "X-Earlier-Hop") == [earlier]
     assert told("svc-b", renamed, "X-SSL-CERT", "X-Earlier-Hop") == []
     assert told("gateway", renamed, "X-Earlier-Hop", "X-Earlier-Hop") == []
+    for junk in ("hello", earlier + earlier, earlier[:-50], unquote(earlier).replace("\n", " ")):
+        assert told("gateway", "hop.example.com", original, original, junk) == []
+        assert told("gateway", renamed, "X-SSL-CERT", "X-Earlier-Hop", junk) == []
     # The header it came in is not passed on: there the backend would look for the caller's own.
     assert told("gateway", renamed, "X-SSL-CERT", "X-SSL-CERT") == []
 

@@ -195,6 +195,7 @@ def test_a_large_body_of_a_refused_caller_goes_nowhere(stage: Stage, case: str) 
         "/.handclasp/495/json",
         "/.handclasp/496/grpc",
         "/.handclasp/497/text?x=1",
+        "/.handclasp/420/text",
         "//.handclasp/403/text",
         "/x/../.handclasp/403/text",
         "/%2ehandclasp/403/text",

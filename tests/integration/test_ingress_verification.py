@@ -336,3 +336,30 @@ def test_session_reuse_is_refused_by_builds_that_would_renew_them_for_ever(
         done = handclasp("check", "-c", path, "--nginx", nginx, cwd=material.folder)
         assert done.returncode == refused, done.stdout
         assert ("1.23.2" in done.stdout) == refused
+
+
+def test_sessions_of_tls_1_2_end_with_their_lifetime_on_every_build(
+    material: Material, nginx_build: Path
+) -> None:
+    """Where there is no TLS 1.3 the older builds are not refused: each session keeps its time."""
+    material.add("server-a", sans=NAMES, usages=[pki.SERVER])
+    (port,) = ports(1)
+    older = {"session_reuse": True, "session_lifetime": "3s", "tls": {"protocols": ["TLSv1.2"]}}
+    with Backend() as backend:
+        one = link("older", f"127.0.0.1:{port}", f"http://127.0.0.1:{backend.port}", **older)
+        with running_stage(
+            material, nginx_build, "older", spec_of(material, [one]), port
+        ) as running:
+            caller = running.caller
+            context = caller.context(running.pair(), version=ssl.TLSVersion.TLSv1_2)
+            request = b"GET / HTTP/1.1\r\nHost: older.example.com\r\nConnection: close\r\n\r\n"
+            session, resumed = None, []
+            # Used once more before its end, which does not make it live longer.
+            for pause in (0.0, 1.5, 2.1):
+                time.sleep(pause)
+                with caller.connect("older.example.com", context=context, session=session) as tls:
+                    tls.sendall(request)
+                    assert [answer.status for answer in read_answers(tls)] == [200]
+                    session = tls.session
+                    resumed.append(tls.session_reused)
+            assert resumed == [False, True, False]

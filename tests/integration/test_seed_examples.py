@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from cryptography import x509
@@ -167,15 +167,14 @@ def test_an_earlier_hops_certificate_is_believed_from_the_socket_only(
     target = free_port()
     spec = example(cast, "egress-original", upstream=f"https://127.0.0.1:{target}", verify=VERIFY)
     path = cast.folder / "run" / "server-a.sock"
+    theirs = quote(cast.pair("customer")[0].read_text(), safe="")
     with Running(spec, nginx_build), origin(cast, port=target) as server_a:
         with Caller(path) as hop:
             for _ in range(3):
-                assert (
-                    hop.get(X_Client_Cert="theirs", X_Original_Client_Cert="forged").status == 200
-                )
+                assert hop.get(X_Client_Cert=theirs, X_Original_Client_Cert="forged").status == 200
             assert hop.get().status == 200
         before = server_a.seen[-2]
-        assert before.values("X-Original-Client-Cert") == ["theirs"]
+        assert before.values("X-Original-Client-Cert") == [theirs]
         assert before.values("X-Client-Cert") == []
         assert server_a.last.values("X-Original-Client-Cert") == []
         assert {seen.connection for seen in server_a.seen} == {1}

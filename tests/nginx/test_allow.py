@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
 import time
 import warnings
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 import pytest
 from cryptography import x509
@@ -13,11 +16,19 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handclasp.backend.readers.reader import one_pem
 from handclasp.certs.dn import name_text
 from handclasp.nginx.parts import RuleSet
-from handclasp.nginx.render.allow import allow_map, hop_map, rule_pattern, trusted_hop_map
+from handclasp.nginx.render.allow import (
+    allow_map,
+    hop_map,
+    original_map,
+    rule_pattern,
+    trusted_hop_map,
+)
 from handclasp.spec.access import AccessRule
 from handclasp.spec.values import AllowKind, AllowRule
+from tests import pki
 from tests.nginx.configuration_tree import tree
 
 if TYPE_CHECKING:
@@ -155,3 +166,72 @@ def test_a_hop_is_believed_by_its_rule_and_nobody_else() -> None:
     source, found = entries(hop_map("api", "X-Original-Client-Cert"))
     assert source == "$hc_trusted_api"
     assert found == {"default": "", "1": "$hc_original_api"}
+
+
+# nginx has PCRE; Python's possessive quantifiers are wrong before 3.11.5 (CPython, gh-106052).
+POSSESSIVE = pytest.mark.skipif(
+    sys.version_info < (3, 11, 5), reason="possessive quantifiers of `re` are at fault here"
+)
+ONE = quote(pki.leaf(pki.authority("Hop CA"), "customer").pem.decode(), safe="")
+
+
+@pytest.fixture(scope="module")
+def believed() -> re.Pattern[str]:
+    source, found = entries(original_map("api", "X-SSL-CERT"))
+    assert source == "$http_x_ssl_cert"
+    ((pattern, value),) = [item for item in found.items() if item[0] != "default"]
+    assert (value, found["default"]) == ("$http_x_ssl_cert", "")
+    return re.compile(pattern.removeprefix("~").replace(r"\z", r"\Z"))
+
+
+@POSSESSIVE
+@pytest.mark.parametrize(
+    "value",
+    [
+        ONE,
+        ONE.removesuffix("%0A"),
+        re.sub("%[0-9A-F]{2}", lambda one: one[0].lower(), ONE),
+        re.sub("%(2B|2F|3D)", lambda one: unquote(one[0]), ONE),
+        ONE.replace("%0A", "%0D%0A"),
+        re.sub("(?<=[A-Za-z0-9])%0A(?=[A-Za-z0-9])", "", ONE),
+    ],
+    ids=["nginx", "without-the-last-line-end", "lower", "load-balancer", "crlf", "haproxy"],
+)
+def test_one_certificate_is_taken_in_the_forms_that_proxies_write(
+    believed: re.Pattern[str], value: str
+) -> None:
+    assert believed.search(value)
+    der, _ = one_pem(value)
+    assert x509.load_der_x509_certificate(der).subject == pki.dn("customer")
+
+
+@POSSESSIVE
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "hello",
+        "MIIB+/=",
+        unquote(ONE),
+        ONE + ONE,
+        ONE.removesuffix("%0A") + ONE,
+        f"{ONE},{ONE}",
+        f"{ONE}%0A",
+        f"x{ONE}",
+        f"{ONE}x",
+        ONE[:-40],
+        ONE[30:],
+        ONE.replace("CERTIFICATE", "PRIVATE%20KEY"),
+        ONE.replace("CERTIFICATE", "TRUSTED%20CERTIFICATE"),
+        ONE.replace("%20", "+"),
+        ONE.replace("%0AMI", "%0AMI%20", 1),
+        ONE.replace("%0AMI", "%0AMI%00", 1),
+        ONE.replace("%0AMI", "%0AMI-", 1),
+        ONE.replace("%0AMI", "%0AMI=", 1),
+        "-----BEGIN%20CERTIFICATE-----%0Ahello%0A-----END%20CERTIFICATE-----%0A",
+        "-----BEGIN%20CERTIFICATE-----%0A-----END%20CERTIFICATE-----%0A",
+    ],
+    ids=itertools.count(),
+)
+def test_what_is_not_one_certificate_is_left_out(believed: re.Pattern[str], value: str) -> None:
+    assert not believed.search(value)

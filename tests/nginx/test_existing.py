@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from handclasp.findings import Severity
 from handclasp.nginx.existing import dump_findings, include_line, include_missing, pid_file
 from handclasp.nginx.render import render
-from tests.nginx.planning import DISTRIBUTION, LAYOUT, WHEEL, Planner, egress
+from tests.nginx.planning import DISTRIBUTION, LAYOUT, WHEEL, Planner, egress, ingress
 
 OURS = PurePosixPath("/state/generation/current/http.conf")
 MAIN = "/etc/nginx/nginx.conf"
@@ -128,11 +128,30 @@ def test_servers_of_an_existing_installation_state_what_they_would_take_over(bui
         line.removesuffix(";").split(" ", 1) for line in files["inherited.conf"].splitlines()
     )
     assert stated["satisfy"] == "all"
+    # Of the look whether a caller is denied: neither from memory, nor another one behind links.
+    for name in ("open_file_cache", "disable_symlinks"):
+        assert stated[name] == "off"
     for name in ("proxy_cache", "proxy_store", "auth_request", "gzip", "mirror", "grpc_bind"):
         assert stated[name] == "off"
     assert stated["proxy_ssl_crl"] == stated["grpc_ssl_crl"] == '""'
     # slice is a module of one of the builds only
     assert ("slice" in stated) == (build == DISTRIBUTION)
+
+
+@pytest.mark.parametrize(("build", "able"), [(DISTRIBUTION, True), ("debian-11-1.18.0", False)])
+def test_tls_servers_take_over_no_command_for_openssl(build: str, able: bool) -> None:
+    """`ssl_conf_command VerifyCAFile` of its http context would make more CAs believed."""
+    planner = Planner(build)
+    suites = {"ciphers": ["TLS_AES_128_GCM_SHA256"]} if able else {}
+    links = [ingress("one"), ingress("two", listen="192.0.2.1:8443", tls=suites)]
+    plan = planner.plan(ingress=links)
+    files = render(plan, planner.facts, LAYOUT, include_base=PurePosixPath("/inc"))
+    neutral = "ssl_conf_command Options -SessionTicket;"
+    assert (neutral in files["link-one.conf"]) is able
+    assert (files["listeners.conf"].count("ssl_conf_command") == 2) is able
+    assert files["link-two.conf"].count("ssl_conf_command") == able
+    ours = render(plan, planner.facts, LAYOUT)
+    assert neutral not in ours["link-one.conf"] + ours["listeners.conf"]
 
 
 def test_an_nginx_of_our_own_has_nothing_to_take_over() -> None:

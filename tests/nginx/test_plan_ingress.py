@@ -35,6 +35,25 @@ def test_what_a_build_cannot_do_is_refused_instead_of_left_out(
     assert refusals(DISTRIBUTION, ingress(**written)) == []
 
 
+def test_sessions_that_a_build_would_renew_for_ever_are_those_of_tls_1_3() -> None:
+    """Until 1.23.2; what has no TLS 1.3 has sessions that keep the time they were made at."""
+    older = {"protocols": ["TLSv1.2"]}
+
+    def stores(build: str, *links: dict[str, Any], **top: Any) -> list[str | None]:
+        plan = Planner(build).plan(ingress=list(links), **top)
+        return [one.sessions for one in plan.listeners]
+
+    again = ingress(session_reuse=True)
+    assert refusals(DISTRIBUTION, again) == ["ingress[0].session_reuse"]
+    assert refusals(WHEEL, again) == []
+    for tls in ("modern", {"protocols": ["TLSv1.3"]}, {"protocols": ["TLSv1.2", "TLSv1.3"]}):
+        assert refusals(DISTRIBUTION, {**again, "tls": tls}) == ["ingress[0].session_reuse"]
+    for build in (OLD, DISTRIBUTION):
+        assert stores(build, {**again, "tls": older}) != [None]
+        assert stores(build, again, tls=older) != [None]
+    assert stores(DISTRIBUTION, ingress(tls=older)) == [None]
+
+
 def test_what_is_not_written_is_no_reason_to_refuse() -> None:
     assert refusals(OLD, ingress(pool={"size": 8}, tls={"protocols": ["TLSv1.2"]})) == []
 

@@ -35,6 +35,43 @@ TARGETS = st.one_of(
         ["/", "/admin", "/admin/", "/adminx", "/admin/x/y", "/aXb", "/a.b", "/%61dmin"]
     ),
     st.text(st.sampled_from(list("/admin.x%2fF5cC;0?#\\ ü")), max_size=9).map("/{}".format),
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "%25",
+                    "%c0",
+                    "%E0",
+                    "%e0",
+                    "%f0",
+                    "%F8",
+                    "%fC",
+                    "%80",
+                    "%8f",
+                    "%9F",
+                    "%87",
+                    "%a0",
+                ),
+                *(
+                    "%3f",
+                    "%3F",
+                    "%23",
+                    "%36",
+                    "%46",
+                    "%61",
+                    "%2",
+                    "6",
+                    "1",
+                    "a",
+                    "F",
+                    "g",
+                    "/",
+                    "?",
+                ),
+            ]
+        ),
+        max_size=6,
+    ).map(lambda parts: "/" + "".join(parts)),
 )
 
 
@@ -126,7 +163,13 @@ def test_the_longest_path_decides_and_lends_nothing_from_above() -> None:
         assert maps.choose(target, "GET") == {"1"}, target
 
 
-@pytest.mark.parametrize("target", ["/x/../admin/", "//admin/", "/admin;/", "/x%2fadmin", "*"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/x/../admin/", "//admin/", "/admin;/", "/x%2fadmin", "*", "/admin%3fx", "/admin%23x"),
+        *("/%2561dmin/x", "/x%e0%80%afadmin", "/x%f0%80%80%afadmin", "/%25%36%31dmin"),
+    ],
+)
 def test_an_ambiguous_path_is_refused_whoever_asks(target: str) -> None:
     assert Maps(clients({"path": "/"}, {"path": "/x"})).choose(target, "GET") == "path-ambiguous"
 

@@ -18,7 +18,7 @@ from tests.identity import golden_cases
 from tests.identity.specimens import caller, subject
 
 # nginx has PCRE; here it is Python's engine, whose possessive quantifiers are wrong before 3.11.5
-# (CPython, gh-101955 and gh-106052).
+# (CPython, gh-106052).
 pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 11, 5), reason="possessive quantifiers of `re` are at fault here"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -38,6 +38,24 @@ from handclasp.spec.paths import covers, path_problem, plain_path, rule_path
         "/a/%252e%252e/admin",
         "/a%25252f",
         "/%c0%ae%c0%ae/admin",
+        "/x%C1%9cadmin",
+        "/x%e0%80%afadmin",
+        "/%E0%80%AE%E0%80%AE/admin",
+        "/%e0%9f%bfx",
+        "/x%f0%80%80%afadmin",
+        "/x%F0%8f%bf%bfadmin",
+        "/x%f8%80%80%80%afadmin",
+        "/x%fc%80%80%80%80%afadmin",
+        "/admin%3fx",
+        "/admin%3Fx",
+        "/admin%23x",
+        "/%2561dmin/x",
+        "/%2541DMIN",
+        "/%25%36%31dmin",
+        "/%25%361dmin",
+        "/%256%31dmin",
+        "/x%252Ejson",
+        "/%25%61%66",
         "/admin%",
         "/admin%g1",
         "/admin#x",
@@ -68,6 +86,18 @@ def test_a_path_that_two_programs_could_read_differently_is_refused(target: str)
         ("/100%25", "/100%"),
         ("/caf%C3%A9", "/café"),
         ("/a%20b", "/a b"),
+        ("/admin%20", "/admin "),
+        ("/admin.", "/admin."),
+        ("/admin.json", "/admin.json"),
+        ("/100%25/x", "/100%/x"),
+        ("/100%25of", "/100%of"),
+        ("/100%25g1", "/100%g1"),
+        # The first of two bytes and more that are no longer than they must be, and Latin-1.
+        ("/%e0%a0%80", "/\u0800"),
+        ("/%f0%90%80%80", "/\U00010000"),
+        ("/%e2%82%ac", "/\u20ac"),
+        ("/caf%e9", "/caf\udce9"),
+        ("/%fcx", "/\udcfcx"),
         ("/a+b:c@d,e", "/a+b:c@d,e"),
     ],
 )
@@ -99,6 +129,55 @@ def test_a_rules_path_covers_whole_segments(rule: str, path: str, covered: bool)
 def test_a_rules_path_that_no_request_could_have_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"rule's path|decoded"):
         rule_path(text)
+
+
+HEX = "0123456789abcdefABCDEF"
+PIECES = st.sampled_from(
+    [
+        "%25",
+        "%2",
+        "%3",
+        "%4",
+        "%6",
+        "%c0",
+        "%e0",
+        "%f0",
+        "%80",
+        "%8f",
+        "%9f",
+        "%a0",
+        "%af",
+        *HEX,
+        "/",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_what_is_let_through_is_not_encoded_once_more(target: str) -> None:
+    """A plain path, decoded, holds nothing that a second decoding would change."""
+    if path_problem(f"/{target}") is None:
+        decoded = plain_path(f"/{target}")
+        assert unquote(decoded) == decoded
+
+
+@given(st.characters(), st.integers(2, 6))
+def test_no_sign_gets_through_longer_than_it_must_be(sign: str, length: int) -> None:
+    """UTF-8 as RFC 2279 had it, with up to six bytes, by a reader that does not mind."""
+    shortest = len(sign.encode("utf-8", "surrogatepass"))
+    if length <= shortest:
+        return
+    left, tail = ord(sign), []
+    for _ in range(length - 1):
+        tail.append(0x80 | left & 0x3F)
+        left >>= 6
+    lead = (0xFF00 >> length) & 0xFF | left
+    assert path_problem("/x" + "".join(f"%{one:02x}" for one in [lead, *reversed(tail)]))
+
+
+@given(st.text(st.characters(min_codepoint=0x80, exclude_categories=["Cs"]), max_size=8))
+def test_names_beyond_ascii_pass(name: str) -> None:
+    assert plain_path(f"/{quote(name)}") == f"/{name}"
 
 
 @given(

@@ -10,6 +10,7 @@ import os
 import socket
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from handclasp.agent import journal
 from handclasp.agent.denials import Denials, denied_files, holds
+from handclasp.agent.listed import beyond_files, listed_files
 from handclasp.agent.policies import Question, make_policies
 from handclasp.errors import EnvironmentFault
 from handclasp.nginx.durable import fresh_name
@@ -50,6 +52,7 @@ class Authorizer:
         self._clock = clock
         self._policies: Policies | None = None
         self._prepared: Prepared | None = None
+        self._former: Prepared | None = None
         self._lists: dict[str, tuple[datetime, TrustMaterial]] = {}
         self.denials = Denials(state.path)
         self._runner = web.ServerRunner(
@@ -82,14 +85,22 @@ class Authorizer:
         To be called before nginx is told of the plan: its first workers may ask at once.
         """
         if prepared.plan is not None:
-            self._prepared = prepared
+            if prepared is not self._prepared:
+                self._former, self._prepared = self._prepared, prepared
             self._enforce(prepared.plan, self._material(prepared))
 
     def relist(self, trust: Mapping[str, TrustMaterial]) -> None:
         """Other revocation lists for some trusts, read just now. Raises EnvironmentFault."""
-        now = self._clock.now()
+        now, prepared = self._clock.now(), self._prepared
+        if prepared is not None:
+            # The clock knows whole seconds, and may have been set back: these are the newer ones still.
+            now = max(now, prepared.read_at + timedelta(seconds=1))
         self._lists |= {name: (now, one) for name, one in trust.items()}
         self._again()
+        if prepared is not None and prepared.plan is not None:
+            loaded, material = prepared.material, self._material(prepared)
+            for link, what in beyond_files(prepared.plan, loaded, material):
+                journal.warning("refused only after HUP: nginx decides", link=link, what=what)
 
     def deny(self, denial: Denial) -> bool:
         """Refuses a certificate from the next request on; whether it was not refused before. Raises
@@ -127,10 +138,21 @@ class Authorizer:
         # Before nginx can ask under the new name.
         self._policies = replace(policies, name=name)
         entries = self.denials.entries
-        enforcement.set_denied(denied_files(plan, entries), partial(holds, entries))
+        enforcement.set_denied(
+            denied_files(plan, entries), partial(holds, entries), self._listed(plan, material)
+        )
         kept = enforcement.answers() if enforcement.policy() != name else ()
         if enforcement.set_policy(name) and kept:
             asyncio.get_running_loop().run_in_executor(None, wipe, kept)
+
+    def _listed(self, plan: Plan, material: Material) -> dict[tuple[str, str], str]:
+        """What lists name where nginx decides; in the plan of before too, which may serve still."""
+        files = listed_files(plan, material)
+        former = self._former
+        if former is not None and former.plan is not None:
+            trust = {**former.material.trust, **material.trust}
+            files |= listed_files(former.plan, replace(former.material, trust=trust))
+        return files
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._policies is None:

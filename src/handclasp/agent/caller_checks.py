@@ -40,6 +40,7 @@ def check_callers(
     findings: list[Finding] = []
     for index, link in enumerate(loaded.spec.ingress):
         findings += _impossible(loaded, link, index)
+        findings += _without_list(loaded, link, index, _Known.of(link, material))
     if plan is None or findings:
         return findings
     for index, link in enumerate(loaded.spec.ingress):
@@ -157,6 +158,26 @@ def _intermediates(
             where=where,
             fix="Name the CAs between the roots of the trust and the callers, or correct the trust.",
         )
+
+
+def _without_list(
+    loaded: LoadedSpec, link: IngressLink, index: int, known: _Known
+) -> Iterator[Finding]:
+    """CAs whose lists cannot be used: nginx wants one of every CA above a caller as soon as it has any, and
+    a list counts only for a CA of the trust."""
+    if known.trust is None or not known.trust.crls:
+        return
+    for one in known.intermediates:
+        if one not in known.anchors and facts.is_ca(one) and known.path(one) is not None:
+            name = link.clients.trust
+            yield found(
+                "crl-missing-for-chain",
+                f"trust '{name}' has revocation lists, and {facts.label(one)} is only under `intermediates`"
+                f" of link {link.name}, where its list is not used: nginx refuses whom it issued",
+                where=loaded.where("ingress", index, "clients", "intermediates"),
+                fix=f"Put the CA under `trust: {{{name}: {{certificates: [PATH]}}}}` and its list under"
+                " `crl`, beside those of the others.",
+            )
 
 
 def _issuers(loaded: LoadedSpec, link: IngressLink, index: int, known: _Known) -> Iterator[Finding]:

@@ -229,7 +229,7 @@ def _files(server: IngressServer, denial: Denial) -> dict[tuple[str, str], str]:
     wanted = loose_key(denial.issuer)
     serial = serial_text(denial.serial)
     return {
-        (issuer_directory(name), serial): name
+        (issuer_directory(server.trust, name), serial): name
         for name in server.issuers
         if loose_key(name) == wanted
     }

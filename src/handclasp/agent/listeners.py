@@ -11,9 +11,10 @@ from handclasp.agent.orders import Orders
 from handclasp.agent.revocations import RevocationWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from handclasp.agent.carrier import Applied
+    from handclasp.agent.newer_lists import Newer
     from handclasp.agent.prepare import Prepared
     from handclasp.agent.status import Snapshot
     from handclasp.nginx.state import StateDirectory
@@ -34,6 +35,7 @@ class Listeners:
     ) -> None:
         self._state, self._in_effect = state, in_effect
         self.authorizer = Authorizer(state, clock)
+        self._lists, self._cut = RevocationWatch(), cut
         orders = Orders(self.authorizer, in_effect, cut)
         self._snapshot = snapshot
         self._status = StatusServers(self._with_callers, orders.routes())
@@ -54,7 +56,12 @@ class Listeners:
         seen, authorizer = self._snapshot(), self.authorizer
         if seen is None:
             return None
-        return replace(seen, answers=authorizer.answers, denied=len(authorizer.denials.entries))
+        return replace(
+            seen,
+            answers=authorizer.answers,
+            denied=len(authorizer.denials.entries),
+            lists=self._lists.problem,
+        )
 
     async def watch(self) -> None:
         """Follows revocation lists on disk. Does not end."""
@@ -63,7 +70,15 @@ class Listeners:
             applied = self._in_effect()
             return applied.prepared if applied else None
 
-        await RevocationWatch().watch(prepared, self.authorizer.relist)
+        await self._lists.watch(prepared, self._relist)
+
+    def _relist(self, newer: Mapping[str, Newer]) -> None:
+        self.authorizer.relist({name: one.trust for name, one in newer.items()})
+        applied = self._in_effect()
+        named = {name for name, one in newer.items() if one.names_more}
+        links = applied.prepared.spec.ingress if applied else ()
+        if any(link.clients.cut and link.clients.trust in named for link in links):
+            self._cut()
 
     async def stop(self) -> None:
         """Closes them."""

@@ -130,10 +130,12 @@ class Policies:
                 None,
                 now,
             )
-        decision = judge(rule.allow, caller, now=now, denied=rule.link.refused)
+        link = rule.link
+        barred = link.authorities.bars(certificate, now=now)
+        decision = judge(rule.allow, caller, now=now, denied=link.refused, barred=barred)
         answer = Answer(decision)
         if decision.allowed:
-            answer = _described(rule.link, caller, decision)
+            answer = _described(link, caller, decision)
         return self._kept(answer, rule, question, caller, now)
 
     def _anonymous(self, rule: RulePolicy, question: Question, now: datetime) -> Answer:
@@ -169,16 +171,19 @@ def make_policies(
     plan: Plan, material: Material, denied: Denied, former: Policies | None = None
 ) -> Policies:
     """The policies of a plan. The plan has been checked: its rules can be compiled."""
-    rules: dict[str, RulePolicy] = {}
-    for name, rule in list(former.rules.items())[-_MOST_FORMER:] if former else ():
-        link = replace(rule.link, refused=rule.link.refused | denied)
-        rules[name] = replace(rule, link=link)
+    links = {
+        server.link: _link_policy(server, server.authorizer, material, denied)
+        for server in plan.ingress
+        if server.authorizer is not None
+    }
     refused = denied
+    for link in links.values():
+        refused |= link.refused
+    rules = _former_rules(former, refused) if former else {}
     for server in plan.ingress:
         if server.authorizer is None:
             continue
-        link = _link_policy(server, server.authorizer, material, denied)
-        refused |= link.refused
+        link = links[server.link]
         for rule_set in server.rules:
             allow = compile_rules(rule_set.rule.allow)
             rules.pop(rule_set.id, None)
@@ -191,6 +196,19 @@ def make_policies(
             )
     digest = _digest(refused)
     return Policies(rules, digest, digest)
+
+
+def _former_rules(former: Policies, refused: Denied) -> dict[str, RulePolicy]:
+    """Rules of before, which refuse what they did and what is refused now. All share one set of that."""
+    kept = list(former.rules.items())[-_MOST_FORMER:]
+    links = {id(rule.link): rule.link for _, rule in kept}
+    for one in {id(link.refused): link.refused for link in links.values()}.values():
+        refused |= one
+    replaced = {
+        known: replace(link, refused=refused, authorities=link.authorities.refusing(refused))
+        for known, link in links.items()
+    }
+    return {name: replace(rule, link=replaced[id(rule.link)]) for name, rule in kept}
 
 
 def genuine_lists(
@@ -208,11 +226,14 @@ def _link_policy(
     intermediates = between.anchors if between else ()
     leaf = material.identities[server.identity].leaf
     names = subject_alt_names(leaf) if leaf else ()
+    refused = denied | denied_by(genuine_lists(trust, intermediates))
     return LinkPolicy(
         link=server.link,
         asked=asked,
-        authorities=Authorities(trust.all_anchors(), intermediates, depth=server.depth),
-        refused=denied | denied_by(genuine_lists(trust, intermediates)),
+        authorities=Authorities(
+            trust.all_anchors(), intermediates, depth=server.depth, refused=refused
+        ),
+        refused=refused,
         hops=compile_rules(asked.hops),
         by=tuple(name.removeprefix("uri:") for name in names if name.startswith("uri:")),
     )

@@ -36,6 +36,7 @@ class Snapshot:
         default_factory=dict
     )  # given to nginx about callers, by reason
     denied: int = 0  # certificates
+    lists: str | None = None  # what is wrong with revocation lists that changed on disk
 
     @property
     def ready(self) -> bool:
@@ -66,7 +67,11 @@ class Snapshot:
             "generation": self.applied.generation,
             "refused_change": self.refused_change,
             "tokens": self._tokens(),
-            "callers": {"answers": dict(self.answers), "denied": self.denied},
+            "callers": {
+                "answers": dict(self.answers),
+                "denied": self.denied,
+                "lists": self.lists,
+            },
             "links": self._links(),
             "identities": self._identities(),
             "findings": [

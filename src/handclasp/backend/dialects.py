@@ -195,6 +195,44 @@ OTHER_IDENTITY_HEADERS: tuple[str, ...] = (
     "X-Client-Cert-Issuer-DN",
     "X-Client-Cert-Subject-DN",
     "l5d-client-id",  # Linkerd
+    # Users and groups, as a proxy that authenticates them is to pass them on
+    "X-Remote-Group",  # Kubernetes, authenticating proxy
+    "X-Remote-Uid",
+    "X-WEBAUTH-USER",  # Grafana and Gitea, authentication by proxy
+    "X-WEBAUTH-NAME",
+    "X-WEBAUTH-FULLNAME",
+    "X-WEBAUTH-EMAIL",
+    "X-WEBAUTH-GROUPS",
+    "X-WEBAUTH-ROLE",
+    "X-Authenticated-User",  # Blue Coat, Websense; Etherpad's ep_headerauth
+    "X-Authenticated-Userid",  # Kong, OAuth 2.0
+    "X-Authenticated-Scope",
+    "X-Authenticated-Groups",  # Kong, LDAP
+    "X-Consumer-Username",  # Kong
+    "X-Consumer-ID",
+    "X-Consumer-Custom-ID",
+    "X-Consumer-Groups",
+    "X-Credential-Identifier",
+    "X-Anonymous-Consumer",
+    "X-Amzn-Oidc-Identity",  # AWS ALB
+    "X-Amzn-Oidc-Accesstoken",
+    "X-Amzn-Oidc-Data",
+    "X-User",  # Ory Oathkeeper's mutator, CloudBeaver
+    "X-Auth-Request-Groups",  # oauth2-proxy
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Access-Token",
+    "Remote-Groups",  # Authelia
+    "Remote-Name",
+    "Remote-Email",
+    "X-Goog-Authenticated-User-Email",  # Google's Identity-Aware Proxy
+    "X-Goog-Authenticated-User-ID",
+    "X-MS-Client-Principal",  # Azure App Service
+    "X-MS-Client-Principal-ID",
+    "X-MS-Client-Principal-Name",
+    "X-MS-Client-Principal-IDP",
+    "Cf-Access-Authenticated-User-Email",  # Cloudflare Access
+    "Tailscale-User-Login",  # tailscale serve
+    "Tailscale-User-Name",
 )
 
 FORWARDING_HEADERS: tuple[str, ...] = (
@@ -227,9 +265,31 @@ FORWARDING_HEADERS: tuple[str, ...] = (
     "X-Original-Forwarded-For",
     "X-Original-Host",
     "X-Original-URL",
+    "X-Original-URI",  # nginx's documentation of auth_request
+    "X-Original-Method",  # ingress-nginx, external authentication
     "X-Rewrite-URL",
+    "X-Script-Name",  # Radicale, Werkzeug's recipe of a proxied application
+    "X-Scheme",  # ingress-nginx
+    "X-Url-Scheme",  # Drupal and older Python servers
+    "Front-End-Https",  # Microsoft's ISA Server and Exchange, Ruby's Rack
+    "X-Envoy-Original-Path",  # Envoy, as all of them
+    "X-Envoy-Original-Host",
+    "X-Envoy-External-Address",
+    "X-Envoy-Internal",
+    "X-Middleware-Subrequest",  # Next.js skips its middleware for it (CVE-2025-29927)
     "Proxy",  # becomes HTTP_PROXY in CGI (httpoxy)
 )
+
+INSIDE_HEADERS: tuple[str, ...] = (
+    "X-Handclasp-Link",
+    "X-Handclasp-Rule",
+    "X-Handclasp-Policy",
+    "X-Handclasp-Verify",
+    "X-Handclasp-Certificate",
+    "HC-Reason",
+    "HC-Hop",
+)
+"""Ours between nginx and the agent (nginx.render.authorizer): no caller has any business with them."""
 
 
 def stripped_headers(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -243,6 +303,7 @@ def stripped_headers(extra: tuple[str, ...] = ()) -> tuple[str, ...]:
             *(header for dialect in DIALECTS.values() for header in dialect.headers),
             *OTHER_IDENTITY_HEADERS,
             *FORWARDING_HEADERS,
+            *INSIDE_HEADERS,
             *extra,
         )
     }

@@ -57,6 +57,8 @@ def _text(answer: dict[str, Any]) -> str:
     ]
     if answer["refused_change"]:
         lines.append(f"The spec on disk was REFUSED: {answer['refused_change']}")
+    if lists := answer["callers"].get("lists"):
+        lines.append(f"Revocation lists NOT TAKEN: {lists}")
     rows = [("LINK", "KIND", "LISTENS", "IDENTITY", "STATE")]
     for link in answer["links"]:
         state = "; ".join(link["down"]) or "up"

@@ -28,9 +28,17 @@ class Decision:
 
 
 def judge(
-    allow: Iterable[Rule], caller: Caller | None, *, now: datetime, denied: Denied | None = None
+    allow: Iterable[Rule],
+    caller: Caller | None,
+    *,
+    now: datetime,
+    denied: Denied | None = None,
+    barred: bool = False,
 ) -> Decision:
-    """Whether a caller may enter under these rules: any one of them suffices, none lets nobody in."""
+    """Whether a caller may enter under these rules: any one of them suffices, none lets nobody in.
+
+    `barred`: a CA above the caller is denied or revoked (identity.chain).
+    """
     if caller is None:
         return _refused(Reason.NO_CERTIFICATE, "the caller showed no verified certificate")
     if now < caller.not_before:
@@ -41,6 +49,8 @@ def judge(
         return _refused(Reason.EXPIRED, f"the certificate expired on {date(caller.not_after)}")
     if denied is not None and denied.holds(caller):
         return _refused(Reason.DENIED, "the certificate was denied or revoked")
+    if barred:
+        return _refused(Reason.DENIED, "a CA above the certificate was denied or revoked")
     for rule in allow:
         if rule.holds(caller):
             return Decision(True, Reason.ALLOWED, f"the rule {rule} holds", str(rule))

@@ -2,8 +2,8 @@
 
 ``policy/current``           a link to an empty directory named after the policy in force: its real name is
                              part of the key under which the agent's answers are kept
-``denied/ISSUER/SERIAL``     a file per certificate that is refused where nginx decides by itself; it holds the
-                             issuer's name
+``denied/ISSUER/SERIAL``     a file per certificate that is refused where nginx decides by itself; in it is
+                             the issuer's name
 """
 
 from __future__ import annotations
@@ -72,10 +72,16 @@ class Enforcement:
         return any(self._denied.glob("*/*"))
 
     def set_denied(
-        self, wanted: Mapping[tuple[str, str], str], holds: Callable[[str, str], bool]
+        self,
+        wanted: Mapping[tuple[str, str], str],
+        holds: Callable[[str, str], bool],
+        listed: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         """Makes the files of `wanted`, (issuer's directory, serial) → the issuer's name, and removes those
         that stand for nothing any more: `holds` is asked with the issuer's name and the serial.
+
+        `listed` are files as well, thousands perhaps, of what revocation lists name: they need not outlive
+        a power cut, after which nginx reads its lists anyway.
 
         What no plan of now needs stays as long as it holds: an nginx that serves the plan of before, or
         goes on with it because this one is refused, looks at it still. Raises EnvironmentFault.
@@ -87,6 +93,8 @@ class Enforcement:
                 with contextlib.suppress(FileExistsError):
                     durable.write_file(folder / serial, name.encode(), durable.Access(0o600))
                 durable.fsync_directory(folder)
+            self._add(listed or {})
+            wanted = {**(listed or {}), **wanted}
             for folder in [path for path in self._denied.iterdir() if path.is_dir()]:
                 for file in list(folder.iterdir()):
                     if (folder.name, file.name) not in wanted and not holds(
@@ -95,6 +103,15 @@ class Enforcement:
                         file.unlink()
                 if not any(folder.iterdir()):
                     folder.rmdir()
+
+    def _add(self, listed: Mapping[tuple[str, str], str]) -> None:
+        for issuer in {issuer for issuer, _ in listed}:
+            durable.ensure_directory(self._denied / issuer, self._passage)
+        there = {(file.parent.name, file.name) for file in self._denied.glob("*/*")}
+        for issuer, serial in listed.keys() - there:
+            file = self._denied / issuer / serial
+            file.touch(0o600)
+            file.write_text(listed[issuer, serial])
 
 
 def wipe(files: Iterable[Path]) -> None:

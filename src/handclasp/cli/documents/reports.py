@@ -121,6 +121,9 @@ class CallersDocument(Document):
     """How many answers were given since the agent started, by reason; nginx remembers each for a while."""
     denied: int
     """Certificates denied by `handclasp deny`."""
+    lists: str | None
+    """What is wrong with revocation lists that changed on disk; null when nothing is. Those of before stay
+    in force."""
 
 
 class StatusDocument(Document):

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 _VALUE = r"[^\\,+]*+(?:\\.[^\\,+]*+)*+"
 _NOT_CN = rf"(?!CN=){_VALUE}"
 SUBJECT_SOURCE = "$ssl_client_verify:$ssl_client_s_dn"
+_LINE_END = r"(?:%0[Dd])?%0[Aa]"
+_ONE_PEM = (
+    rf"-----BEGIN%20CERTIFICATE-----{_LINE_END}"
+    # A DER sequence of more than 127 bytes: 0x30, then 0x81 to 0x84.
+    r"MI(?:[A-Za-z0-9+/]++|%2[BbFf]|%0[AaDd])++(?:=|%3[Dd]){0,2}(?:%0[AaDd])*+"
+    rf"-----END%20CERTIFICATE-----(?:{_LINE_END})?"
+)
+"""One certificate as `$ssl_client_escaped_cert` has it, or with `+`, `/` and `=` as they are (AWS ALB). There
+is no `-` between the two lines, so that no second one hides there."""
 
 
 def rule_pattern(rule: AllowRule) -> str:
@@ -69,7 +78,7 @@ def rule_map(link: str, rules: Sequence[RuleSet]) -> list[str]:
     the same. The map is first asked for in the main request, and so holds its path, not a subrequest's.
     """
     variable = rule_variable(link)
-    if len(rules) == 1 and rules[0].rule.path == "" and rules[0].rule.methods is None:
+    if not by_request(rules):
         return block("map", "", variable, body=[entry("default", rules[0].id)])
     paths = list(dict.fromkeys(one.rule.path for one in rules))
     place = f"$hc_path_{identifier(link)}"
@@ -89,6 +98,11 @@ def rule_map(link: str, rules: Sequence[RuleSet]) -> list[str]:
         if all(one.rule.methods for one in here):
             body.append(entry(rf"~\A{at}:", Reason.METHOD_NOT_COVERED))
     return [*lines, *block("map", f"{place}:$request_method", variable, body=body)]
+
+
+def by_request(rules: Sequence[RuleSet]) -> bool:
+    """Whether it depends on path or method which rules cover a request."""
+    return len(rules) > 1 or bool(rules[0].rule.path) or rules[0].rule.methods is not None
 
 
 def rule_variable(link: str) -> str:
@@ -135,7 +149,7 @@ def original_map(link: str, header: str) -> list[str]:
     sent must not have the client's believed.
     """
     value = f"$http_{header.lower().replace('-', '_')}"
-    body = ['default "";', entry(r"~\A[A-Za-z0-9%._~-]+\z", value)]
+    body = ['default "";', entry(rf"~\A{_ONE_PEM}\z", value)]
     return block("map", value, original_variable(link), body=body)
 
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from handclasp.nginx.render.context import Context
 
 
-def issuer_directory(name: str) -> str:
-    """Name of an issuer's directory; ``name`` as nginx shows it in `$ssl_client_i_dn`."""
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
+def issuer_directory(trust: str, name: str) -> str:
+    """Name of an issuer's directory; ``name`` as nginx shows it in `$ssl_client_i_dn`. Each trust has its
+    own: what one's revocation lists name is nothing to a link whose trust has none."""
+    return hashlib.sha256(f"{trust}\n{name}".encode()).hexdigest()[:32]
 
 
 def issuer_pattern(name: str) -> str:
@@ -37,7 +38,8 @@ def issuer_map(server: IngressServer) -> list[str]:
         return []
     body = ['default "";']
     body += [
-        entry(rf"~*\A{issuer_pattern(name)}\z", issuer_directory(name)) for name in server.issuers
+        entry(rf"~*\A{issuer_pattern(name)}\z", issuer_directory(server.trust, name))
+        for name in server.issuers
     ]
     return block("map", "$ssl_client_i_dn", _issuer_variable(server.link), body=body)
 

@@ -6,14 +6,19 @@ A gRPC library shows its caller nothing of an HTML page with status 429: it says
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from handclasp.nginx.render.servers import INTERNAL
 from handclasp.nginx.render.text import block, directive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class GrpcStatus(IntEnum):
     """The codes we answer with (grpc/grpc doc/statuscodes.md)."""
 
+    INVALID_ARGUMENT = 3
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
@@ -37,14 +42,18 @@ _LIMITS = (
 _BEHIND = (502, 503, 504)
 
 
-def grpc_failures(behind: str, *, log: str | None = None) -> list[str]:
-    """error_page lines and locations for what nginx answers by itself; `behind` is who did not answer."""
+def grpc_failures(behind: str, *, log: str | None = None, at_500: Sequence[str] = ()) -> list[str]:
+    """error_page lines and locations for what nginx answers by itself; `behind` is who did not answer.
+
+    `at_500` are directives of the answer for a failure of nginx's own.
+    """
     unavailable = [
         (status, GrpcStatus.UNAVAILABLE, f"{behind} unavailable ({status})") for status in _BEHIND
     ]
     lines: list[str] = []
     for status, code, message in (*_LIMITS, *unavailable):
-        lines += grpc_answer(code, message, status=status, log=log)
+        more = at_500 if status == 500 else ()
+        lines += grpc_answer(code, message, status=status, log=log, more=more)
     return [*grpc_pages(), *lines]
 
 
@@ -55,12 +64,17 @@ def grpc_pages() -> list[str]:
 
 
 def grpc_answer(
-    code: GrpcStatus, message: str, *, status: int, log: str | None = None
+    code: GrpcStatus,
+    message: str,
+    *,
+    status: int,
+    log: str | None = None,
+    more: Sequence[str] = (),
 ) -> list[str]:
     """An internal location that answers a gRPC caller: a trailers-only response
     (gRPC over HTTP/2, "Responses"), which has HTTP status 200; reach it by `error_page N = …`.
 
-    `log` is an access_log directive that does not go by the status.
+    `log` is an access_log directive that does not go by the status; `more` are directives beside it.
     """
     return block(
         "location",
@@ -71,6 +85,7 @@ def grpc_answer(
             # nginx looks at an announced length again in here, and would refuse again.
             directive("client_max_body_size", 0),
             *([log] if log else []),
+            *more,
             directive("default_type", "application/grpc"),
             directive("add_header", "grpc-status", code, "always"),
             directive("add_header", "grpc-message", message, "always"),

@@ -9,6 +9,7 @@ from handclasp.nginx.layout import REJECT_IDENTITY
 from handclasp.nginx.render.allow import (
     allow_map,
     allow_variable,
+    by_request,
     hop_map,
     hop_variable,
     rule_map,
@@ -28,7 +29,7 @@ from handclasp.nginx.render.authorizer import (
 from handclasp.nginx.render.denied import denied_directives, issuer_map
 from handclasp.nginx.render.headers import location_headers
 from handclasp.nginx.render.plain_listeners import health_server
-from handclasp.nginx.render.refusals import linkless_refusals, refusal_directives
+from handclasp.nginx.render.refusals import AMBIGUOUS_PATH, linkless_refusals, refusal_directives
 from handclasp.nginx.render.servers import (
     access_log,
     connection_directives,
@@ -113,8 +114,13 @@ def _tls_settings(settings: TlsSettings, context: Context) -> list[str]:
         directive("ssl_ecdh_curve", ":".join(settings.groups)),
         directive("ssl_early_data", "off"),
     ]
-    if settings.suites and context.facts.has(Feature.SSL_CONF_COMMAND):
-        lines.append(directive("ssl_conf_command", "Ciphersuites", ":".join(settings.suites)))
+    if context.facts.has(Feature.SSL_CONF_COMMAND):
+        if settings.suites:
+            lines.append(directive("ssl_conf_command", "Ciphersuites", ":".join(settings.suites)))
+        elif context.include_base is not None:
+            # Any one keeps those of an existing installation away, whose VerifyCAFile would be believed
+            # here too; this one says what ssl_session_tickets does.
+            lines.append(directive("ssl_conf_command", "Options", "-SessionTicket"))
     return lines
 
 
@@ -280,9 +286,10 @@ def _refusals(server: IngressServer, context: Context) -> list[str]:
         return block("if", "(", *condition, ")", body=body)
 
     lines: list[str] = []
-    if len(server.rules) > 1 or server.rules[0].rule.path or server.rules[0].rule.methods:
+    if by_request(server.rules):
         ambiguous = Reason.PATH_AMBIGUOUS
-        lines += refuse(rule_variable(link), "=", ambiguous, reason=ambiguous, status=400)
+        status = AMBIGUOUS_PATH.code
+        lines += refuse(rule_variable(link), "=", ambiguous, reason=ambiguous, status=status)
         lines += refuse(uncovered, reason=uncovered)
     if server.authorizer:
         lines += refuse(too_large_variable(link), reason=Reason.CERTIFICATE_TOO_LARGE)

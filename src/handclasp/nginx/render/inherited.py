@@ -27,9 +27,9 @@ _CORE = (
     ("recursive_error_pages", "off"),
     # With `any`, an `allow` for an address would let callers in whom the agent refuses.
     ("satisfy", "all"),
-    # The look whether a caller is denied (`-f`) would be answered from memory, for as long as its owner likes.
+    # The look whether a caller is denied (`-f`) would be answered from memory, for as long as they like.
     ("open_file_cache", "off"),
-    # A file behind a link is then taken for none at all, and a denied caller for a welcome one.
+    # It would not see a file behind a link, and take a denied caller for a welcome one.
     ("disable_symlinks", "off"),
 )
 # Module → its directives. Only modules that are part of the program: one that is loaded may be absent.

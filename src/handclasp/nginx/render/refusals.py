@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from handclasp.nginx.render.allow import by_request
 from handclasp.nginx.render.authorizer import reason_variable
 from handclasp.nginx.render.grpc import GrpcStatus, grpc_answer, grpc_failures
 from handclasp.nginx.render.servers import INTERNAL, refusal_log
@@ -68,6 +69,13 @@ REFUSALS = (
         GrpcStatus.UNAUTHENTICATED,
     ),
 )
+AMBIGUOUS_PATH = _Refusal(
+    420,  # a status that nothing else here produces: nginx's own 400 is for requests it could not read
+    400,
+    "ambiguous-path",
+    "The path of this request can be read in more than one way.",
+    GrpcStatus.INVALID_ARGUMENT,
+)
 _UNDECIDED = _Refusal(
     500,
     503,
@@ -108,10 +116,19 @@ def refusal_directives(server: IngressServer, context: Context) -> list[str]:
     lines: list[str] = []
     for refusal in REFUSALS:
         lines += _pages(refusal, log)
-    if server.authorizer:
-        lines += _undecided_pages(server)
+    if by_request(server.rules):
+        lines += _pages(AMBIGUOUS_PATH, log)
+    undecided = (
+        [directive("set", reason_variable(server.link), _UNDECIDED.slug)]
+        if server.authorizer
+        else []
+    )
     if server.grpc:
-        lines += grpc_failures("backend", log=log)
+        lines += grpc_failures("backend", log=log, at_500=undecided)
+    elif server.authorizer:
+        retry = directive("add_header", "Retry-After", _RETRY_SECONDS, "always")
+        lines += _error_page(_UNDECIDED, "$hc_answer_http")
+        lines += _written_pages(_UNDECIDED, *undecided, retry)
     return lines
 
 
@@ -131,15 +148,6 @@ def _pages(refusal: _Refusal, log: str | None) -> list[str]:
         *_written_pages(refusal),
         *grpc_answer(refusal.grpc, refusal.sentence, status=refusal.code, log=log),
     ]
-
-
-def _undecided_pages(server: IngressServer) -> list[str]:
-    """The page of a link with a grpc backend is among `grpc_failures`."""
-    if server.grpc:
-        return []
-    reason = directive("set", reason_variable(server.link), _UNDECIDED.slug)
-    retry = directive("add_header", "Retry-After", _RETRY_SECONDS, "always")
-    return [*_error_page(_UNDECIDED, "$hc_answer_http"), *_written_pages(_UNDECIDED, reason, retry)]
 
 
 def _error_page(refusal: _Refusal, form: str) -> list[str]:
