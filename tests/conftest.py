@@ -95,18 +95,20 @@ def nginx_builds() -> dict[str, Path]:
     return {name: _found(name) for name in BUILDS}
 
 
+_GIVEN: set[int] = set()
+
+
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Gives a loopback TCP port nobody listens on, another at each call within one test."""
-    given: set[int] = set()
+    """Gives a loopback TCP port nobody listens on, another at each call: files are named after them."""
 
     def find() -> int:
         while True:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port: int = probe.getsockname()[1]
-            if port not in given:
-                given.add(port)
+            if port not in _GIVEN:
+                _GIVEN.add(port)
                 return port
 
     return find

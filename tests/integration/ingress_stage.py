@@ -376,12 +376,22 @@ def running_stage(
         yield Stage(material, running, port, extra)
 
 
+_GIVEN: set[int] = set()
+
+
 def ports(count: int) -> list[int]:
-    """So many different free loopback ports, for module-scoped fixtures."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [one.getsockname()[1] for one in sockets]
+    """So many different free loopback ports, for module-scoped fixtures; none is given twice in a run, since
+    files of a test are named after them."""
+    sockets: list[socket.socket] = []
+    found: list[int] = []
+    while len(found) < count:
+        sockets.append(socket.create_server(("127.0.0.1", 0)))
+        port = sockets[-1].getsockname()[1]
+        if port not in _GIVEN:
+            found.append(port)
     for one in sockets:
         one.close()
+    _GIVEN.update(found)
     return found
 
 
