@@ -189,7 +189,6 @@ def test_a_serial_of_another_issuer_refuses_nobody_and_says_so(denying: Denying)
         ([], "which certificate"),
         (["nowhere.pem"], "no such file"),
         (["svc-b.key"], "holds no certificate"),
-        (["ca.pem"], "is denied by revoking it"),
         (["two.pem"], "holds 2 certificates"),
         (["--serial", "12", "--issuer", ""], "--issuer is empty"),
         (["--serial", "12"], "without its issuer"),
@@ -209,6 +208,23 @@ def test_what_names_no_certificate_is_refused_with_words(
 def test_the_leaf_of_a_file_is_meant_wherever_it_stands(denying: Denying) -> None:
     assert denying.deny("ca-first.pem").returncode == 0
     assert denying.both() == (403, 403)
+
+
+def test_the_file_of_a_ca_stands_for_what_it_issued_where_the_agent_decides(
+    denying: Denying,
+) -> None:
+    done = denying.deny("ca.pem")
+    assert done.returncode == 1
+    assert "native: NOT refused at once: nginx decides there by itself" in done.stdout
+    assert denying.both() == (403, 200)
+    assert denying.deny("ca.pem", "--undo").returncode == 0
+    assert denying.both() == (200, 200)
+
+
+def test_a_ca_that_is_not_known_is_not_said_to_be_refused(denying: Denying) -> None:
+    done = denying.deny("other-ca.pem")
+    assert done.returncode == 1
+    assert "asking: NOT refused at once: this CA is not known there" in done.stdout
 
 
 def test_a_leaf_that_spells_its_issuer_otherwise_is_refused_as_said(denying: Denying) -> None:

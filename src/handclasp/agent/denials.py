@@ -33,7 +33,7 @@ _ACCESS = Access(0o600)
 class Denial:
     """One certificate: by `sha256` (lower-case hex), by `issuer` (RFC 4514) with `serial`, or by both.
 
-    `since` is ISO 8601; `why` and `subject` are for people.
+    `authority`: it is a CA, and what it issued is meant. `since` is ISO 8601; `why` is for people.
     """
 
     since: str
@@ -42,6 +42,7 @@ class Denial:
     serial: int | None = None
     subject: str | None = None
     why: str | None = None
+    authority: bool = False
 
     @property
     def key(self) -> tuple[str | None, str | None, int | None]:
@@ -77,6 +78,8 @@ def read_denial(told: dict[str, Any]) -> Denial:
             raise ValueError(f"{key} has the wrong type")
     denial = Denial(**told)
     datetime.fromisoformat(denial.since)
+    if not isinstance(denial.authority, bool):
+        raise ValueError("authority is true or false")  # noqa: TRY004  as all that is wrong in it
     if denial.sha256 is not None:
         (digest,) = denied_certificate(denial.sha256).certificates
         denial = replace(denial, sha256=digest)
@@ -179,6 +182,8 @@ def holds(entries: Iterable[Denial], issuer: str, serial: str) -> bool:
 def enforced(server: IngressServer, denial: Denial) -> str | None:
     """Why this link does not, or may not, refuse the certificate from the next request on; None when it
     does."""
+    if denial.authority:
+        return _spared(server, denial)
     if server.authorizer is not None and denial.sha256 is not None:
         return None
     if denial.serial is None or denial.issuer is None:
@@ -211,6 +216,19 @@ def parse_serial(text: str) -> int:
             f"{text!r} is not a serial", hint="hex digits, as `openssl x509 -serial` prints them"
         )
     return int(digits, 16)
+
+
+def _spared(server: IngressServer, denial: Denial) -> str | None:
+    """Why what a CA issued gets in there all the same; None when it does not."""
+    if server.authorizer is None:
+        return (
+            "nginx decides there by itself: what a CA issued is refused once its issuer's revocation list"
+            " says so, or once it is no longer under the trust, and HUP was sent"
+        )
+    known = {loose_key(name) for name in server.issuers}
+    if denial.subject is None or loose_key(denial.subject) not in known:
+        return "this CA is not known there: name it under `clients.intermediates`"
+    return None
 
 
 def _turned(server: IngressServer, issuer: str) -> str | None:

@@ -103,6 +103,7 @@ def _as_json(denial: Denial) -> dict[str, Any]:
         "issuer": denial.issuer,
         "serial": serial,
         "subject": denial.subject,
+        "authority": denial.authority,
         "since": denial.since,
         "why": denial.why,
     }

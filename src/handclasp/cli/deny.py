@@ -48,8 +48,8 @@ def deny(
 
     The running agent refuses it from the next request on, on open connections and resumed sessions too, and
     remembers it. With the certificate's file every ingress link can do that; a link whose rules nginx
-    decides by itself knows no SHA-256, and the answer then says so. Exit code 1 means that some link
-    does not refuse it at once.
+    decides by itself knows no SHA-256, and the answer then says so. The file of a CA stands for all that
+    it issued, where the agent decides. Exit code 1 means that some link does not refuse it at once.
     """
     from handclasp.agent.control import CONTROL_SOCKET, ask
     from handclasp.agent.prepare import state_directory
@@ -125,17 +125,13 @@ def _of_file(file: Path, since: str, why: str | None) -> Denial:
     except UnreadableCertificateError as error:
         raise UsageError(f"{file}: {error}") from error
     leaves = [one for one in callers if not one.is_ca]
-    if not leaves:
+    meant = leaves or callers
+    if len(meant) > 1:
+        names = "; ".join(one.subject for one in meant)
         raise UsageError(
-            f"{file} is the CA {callers[0].subject}; what it issued is denied by revoking it",
-            hint="take it out of the trust of the link, or put it on its issuer's revocation list",
+            f"{file} holds {len(meant)} certificates: {names}", hint="one at a time, please"
         )
-    if len(leaves) > 1:
-        names = "; ".join(one.subject for one in leaves)
-        raise UsageError(
-            f"{file} holds {len(leaves)} certificates: {names}", hint="one at a time, please"
-        )
-    (leaf,) = leaves
+    (leaf,) = meant
     return Denial(
         since=since,
         sha256=leaf.sha256,
@@ -143,6 +139,7 @@ def _of_file(file: Path, since: str, why: str | None) -> Denial:
         serial=leaf.serial,
         subject=leaf.subject,
         why=why,
+        authority=leaf.is_ca,
     )
 
 

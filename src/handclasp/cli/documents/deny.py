@@ -16,6 +16,8 @@ class DenialDocument(Document):
     """Hexadecimal."""
     subject: str | None
     """RFC 4514, where the certificate itself was given."""
+    authority: bool
+    """It is a CA: what it issued is refused, where the agent decides."""
     since: str
     """ISO 8601, UTC."""
     why: str | None
