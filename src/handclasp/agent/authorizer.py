@@ -138,12 +138,13 @@ class Authorizer:
         # Before nginx can ask under the new name.
         self._policies = replace(policies, name=name)
         entries = self.denials.entries
-        enforcement.set_denied(
-            denied_files(plan, entries), partial(holds, entries), self._listed(plan, material)
-        )
+        # The link first: it needs no space on the disk to speak of, the files may fail for want of it.
         kept = enforcement.answers() if enforcement.policy() != name else ()
         if enforcement.set_policy(name) and kept:
             asyncio.get_running_loop().run_in_executor(None, wipe, kept)
+        enforcement.set_denied(
+            denied_files(plan, entries), partial(holds, entries), self._listed(plan, material)
+        )
 
     def _listed(self, plan: Plan, material: Material) -> dict[tuple[str, str], str]:
         """What lists name where nginx decides; in the plan of before too, which may serve still."""
