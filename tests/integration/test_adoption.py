@@ -289,7 +289,7 @@ def test_an_agent_killed_while_draining_leaves_an_nginx_that_the_next_run_waits_
     path = write_spec(material.folder, f"drained-{port}", spec)
     answers: list[int] = []
     with Running(path, nginx_build) as first:
-        slow = threading.Thread(target=lambda: answers.append(call(material, port, "/slow/3")))
+        slow = threading.Thread(target=lambda: answers.append(call(material, port, "/slow/7")))
         slow.start()
         time.sleep(0.5)
         first.process.terminate()

@@ -119,14 +119,13 @@ class Maps:
 
 def expected(given: Clients, target: str, method: str) -> str | set[str]:
     """The same from the words of the documentation."""
-    only = [(rule.path, rule.methods) for rule in given.rules] == [("", None)]
-    if (
-        path_problem(target) and not only
-    ):  # one rule for everything holds for every reading of a path
+    # One rule for everything holds for every reading of a path.
+    only = all((rule.path, rule.methods) == ("", None) for rule in given.rules)
+    if path_problem(target) and not only:
         return "path-ambiguous"
     path = unquote(target.partition("?")[0])
     if only:
-        return {"0"}
+        return {one.value for rule in given.rules for one in rule.allow or ()}
     covering = [rule for rule in given.rules if covers(rule.path, path)]
     if not covering:
         return "path-not-covered"
