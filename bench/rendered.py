@@ -103,9 +103,10 @@ def start(who: Subject, site: Site, binary: Binary) -> processes.Running:
         ports=(site.listen,),
     )
     try:
+        # `nginx -t` opens the port for a moment too; the pid file is there once nginx really runs.
+        running.only = _master(state)
         if who.lookup:
             _insist_on_lookup(state)
-        running.only = _master(state)
     except BaseException:
         running.stop()
         raise

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handclasp.agent.denials import Denial, Denials, parse_serial, read_denial, serial_text
+from handclasp.agent.denials import Denial, Denials, parse_serial, read_denial
+from handclasp.backend.certificate import serial_text
 from handclasp.errors import EnvironmentFault, UsageError
 from tests.identity.specimens import caller
 

@@ -11,8 +11,7 @@ import pytest
 
 from handclasp.agent.retirees import Retirees
 from handclasp.nginx import orphans
-from tests.nginx.installation import Installation, until
-from tests.nginx.test_process import run
+from tests.nginx.installation import Installation, run, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handclasp.backend.certificate import serial_text
 from handclasp.ca.delivery import Parcel, deliver
 from handclasp.ca.issuing import Order, draw_up, files_of
 from handclasp.ca.names import leaf_names
 from handclasp.ca.newkeys import new_key
-from handclasp.ca.status import serial_text
 from handclasp.errors import EnvironmentFault, UsageError
 from tests.ca.authority import issued, make_authority, opened
 from tests.pki import NOW

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from handclasp.ca.status import serial_text
+from handclasp.backend.certificate import serial_text
 from handclasp.cli.documents import document_schema
 from handclasp.cli.main import _run
 from tests import pki

@@ -49,6 +49,18 @@ class Denying:
         connection.sock = context.wrap_socket(plain, server_hostname=name)
         return connection
 
+    def websocket(self) -> ssl.SSLSocket:
+        """An open one through the asking link."""
+        opened = self.connection(ASKING).sock
+        assert isinstance(opened, ssl.SSLSocket)
+        opened.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {ASKING}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        assert b"101" in opened.recv(4096)
+        return opened
+
     def status(self, name: str, who: str = "svc-b") -> int:
         connection = self.connection(name, who)
         try:
@@ -221,6 +233,18 @@ def test_the_file_of_a_ca_stands_for_what_it_issued_where_the_agent_decides(
     assert denying.both() == (200, 200)
 
 
+def test_the_serial_of_a_ca_is_not_said_to_be_refused_where_nginx_decides(
+    denying: Denying,
+) -> None:
+    authority = denying.material.ca.certificate
+    done = denying.deny(
+        *("--serial", f"{authority.serial_number:X}", "--issuer", issuer_text(authority))
+    )
+    assert done.returncode == 1
+    assert "native: NOT refused at once: nginx decides there by itself" in done.stdout
+    assert denying.both() == (403, 200)
+
+
 def test_a_ca_that_is_not_known_is_not_said_to_be_refused(denying: Denying) -> None:
     done = denying.deny("other-ca.pem")
     assert done.returncode == 1
@@ -373,15 +397,7 @@ def test_an_open_websocket_is_cut_only_where_the_spec_says_so(
         path = write_spec(material.folder, f"cut-{port}", written)
         with Running(path, nginx_build) as running:
             here = Denying(material, running, port)
-            opened = here.connection(ASKING).sock
-            assert opened is not None
-            with opened as websocket:
-                websocket.sendall(
-                    f"GET /ws HTTP/1.1\r\nHost: {ASKING}\r\nUpgrade: websocket\r\n"
-                    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-                )
-                assert b"101" in websocket.recv(4096)
+            with here.websocket() as websocket:
                 done = here.deny("svc-b.pem", form="json")
                 assert json.loads(done.stdout)["cut"] is cut
                 assert until(lambda: ended(websocket), 12 if cut else 1) is cut

@@ -151,15 +151,7 @@ def test_a_list_that_cannot_be_put_in_force_is_tried_again(revoking: Revoking) -
 def test_a_list_that_names_more_cuts_what_is_open_where_the_spec_says_so(
     revoking: Revoking,
 ) -> None:
-    opened = revoking.connection(ASKING).sock
-    assert opened is not None
-    with opened as websocket:
-        websocket.sendall(
-            f"GET /ws HTTP/1.1\r\nHost: {ASKING}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
-        assert b"101" in websocket.recv(4096)
+    with revoking.websocket() as websocket:
         revoking.publish("ca.crl", revoking.root_list())
         assert not until(lambda: ended(websocket), 1), "it names nobody more"
         revoking.publish("ca.crl", revoking.root_list(revoking.material.client))

@@ -9,14 +9,14 @@ import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from handclasp.nginx import orphans
 from handclasp.nginx.master_record import MasterRecord
 from handclasp.nginx.process import NginxMaster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 ENV = {"PATH": "/usr/bin:/bin"}
 
@@ -116,6 +116,16 @@ async def fetch(port: int) -> str:
             connection.close()
 
     return await asyncio.to_thread(get)
+
+
+def run(coroutine: Coroutine[Any, Any, object]) -> None:
+    """A scenario, bounded in time."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(40):
+            await coroutine
+
+    asyncio.run(bounded())
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -13,27 +13,14 @@ from handclasp.nginx import orphans
 from handclasp.nginx.handover import until_finished
 from handclasp.nginx.inheritance import Inheritance, listening_sockets
 from handclasp.nginx.master_record import SUCCESSOR_FILE, MasterRecord, written_pid
-from tests.nginx.installation import Installation, fetch, until
-from tests.nginx.test_process import run
+from tests.nginx.installation import Installation, fetch, run, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from handclasp.nginx.process import NginxMaster
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def here(nginx_build: Path, tmp_path: Path) -> Iterator[Installation]:
-    with Installation(nginx_build, tmp_path / "nginx").cleaned_up() as installation:
-        yield installation
-
-
-@pytest.fixture
-def port(free_port: Callable[[], int]) -> int:
-    return free_port()
 
 
 async def successor(here: Installation, old: NginxMaster) -> NginxMaster:

@@ -14,7 +14,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,33 +24,14 @@ from handclasp.nginx import orphans, proc
 from handclasp.nginx.features import Feature
 from handclasp.nginx.master_record import MasterRecord
 from handclasp.nginx.process import NginxMaster
-from tests.nginx.installation import ENV, Installation, fetch, until
+from tests.nginx.installation import ENV, Installation, fetch, run, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
 
     from handclasp.nginx.facts import Facts
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def here(nginx_build: Path, tmp_path: Path) -> Iterator[Installation]:
-    with Installation(nginx_build, tmp_path / "nginx").cleaned_up() as installation:
-        yield installation
-
-
-@pytest.fixture
-def port(free_port: Callable[[], int]) -> int:
-    return free_port()
-
-
-def run(coroutine: Coroutine[Any, Any, object]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(40):
-            await coroutine
-
-    asyncio.run(bounded())
 
 
 def open_file(pid: int, number: int) -> Path:

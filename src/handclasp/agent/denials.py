@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from handclasp.backend.certificate import serial_text
 from handclasp.certs import dn
 from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.identity.denied import Denied, denied_certificate, denied_serial
@@ -21,6 +22,8 @@ from handclasp.nginx.render.denied import issuer_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from cryptography import x509
 
     from handclasp.nginx.parts import IngressServer, Plan
 
@@ -179,12 +182,15 @@ def holds(entries: Iterable[Denial], issuer: str, serial: str) -> bool:
     )
 
 
-def enforced(server: IngressServer, denial: Denial) -> str | None:
+def enforced(
+    server: IngressServer, denial: Denial, authorities: Iterable[x509.Certificate] = ()
+) -> str | None:
     """Why this link does not, or may not, refuse the certificate from the next request on; None when it
-    does."""
-    if denial.authority:
+    does. `authorities` are the CAs known there: a serial may be one's."""
+    native = server.authorizer is None
+    if denial.authority or (native and any(map(denial.denied().holds_authority, authorities))):
         return _spared(server, denial)
-    if server.authorizer is not None and denial.sha256 is not None:
+    if not native and denial.sha256 is not None:
         return None
     if denial.serial is None or denial.issuer is None:
         return (
@@ -196,16 +202,9 @@ def enforced(server: IngressServer, denial: Denial) -> str | None:
     told = f"the issuer {denial.issuer} is not among the CAs known there"
     if turned := _turned(server, denial.issuer):
         return f"{told}; turned round it is: --issuer '{turned}'"
-    if server.authorizer is not None:
+    if not native:
         return f"{told}: a certificate is refused only if its issuer is called just so"
     return f"{told}: name it under `clients.intermediates`"
-
-
-def serial_text(serial: int) -> str:
-    """A serial as `$ssl_client_serial` shows it (i2a_ASN1_INTEGER of OpenSSL)."""
-    digits = f"{abs(serial):X}"
-    digits = digits.rjust(len(digits) + len(digits) % 2, "0")
-    return f"-{digits}" if serial < 0 else digits
 
 
 def parse_serial(text: str) -> int:

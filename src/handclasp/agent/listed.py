@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handclasp.agent.denials import serial_text
 from handclasp.agent.policies import genuine_lists
+from handclasp.backend.certificate import serial_text
 from handclasp.certs import facts
 from handclasp.identity.denied import MOST_RECENT, denied_by, denied_lately_by
 from handclasp.identity.names import loose_key
@@ -46,7 +46,7 @@ def beyond_files(plan: Plan, loaded: Material, material: Material) -> Iterator[t
         if beyond := every.serials - before.serials - denied_lately_by(lists).serials:
             told = f"{len(beyond)} certificates, beside the {MOST_RECENT} of a list revoked last"
             yield server.link, told
-        for authority in _known(server, material):
+        for authority in material.authorities(server.trust, server.link):
             if every.holds_authority(authority) and not before.holds_authority(authority):
                 yield (
                     server.link,
@@ -55,10 +55,4 @@ def beyond_files(plan: Plan, loaded: Material, material: Material) -> Iterator[t
 
 
 def _lists(server: IngressServer, material: Material) -> tuple[x509.CertificateRevocationList, ...]:
-    between = material.intermediates.get(server.link)
-    return genuine_lists(material.trust[server.trust], between.anchors if between else ())
-
-
-def _known(server: IngressServer, material: Material) -> tuple[x509.Certificate, ...]:
-    between = material.intermediates.get(server.link)
-    return (*material.trust[server.trust].all_anchors(), *(between.anchors if between else ()))
+    return genuine_lists(material.trust[server.trust], material.between(server.link))

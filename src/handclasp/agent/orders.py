@@ -13,6 +13,7 @@ from aiohttp import web
 
 from handclasp.agent import journal
 from handclasp.agent.denials import Denial, enforced, read_denial
+from handclasp.backend.certificate import serial_text
 from handclasp.errors import HandclaspError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Orders:
                 "certificate denied" if deny else "denial taken back",
                 sha256=denial.sha256 or "-",
                 issuer=denial.issuer or "-",
-                serial=f"{denial.serial:X}" if denial.serial is not None else "-",
+                serial=serial_text(denial.serial) if denial.serial is not None else "-",
                 why=denial.why or "-",
             )
         links = self._links(denial)
@@ -81,11 +82,15 @@ class Orders:
         applied = self._in_effect()
         if applied is None:
             return []
+        material = applied.prepared.material
         cutting = {link.name for link in applied.prepared.spec.ingress if link.clients.cut}
         return [
             {
                 "name": server.link,
-                "at_once": (why := enforced(server, denial)) is None,
+                "at_once": (
+                    why := enforced(server, denial, material.authorities(server.trust, server.link))
+                )
+                is None,
                 "why_not": why,
                 "cut": server.link in cutting,
             }
@@ -97,7 +102,7 @@ class Orders:
 
 
 def _as_json(denial: Denial) -> dict[str, Any]:
-    serial = None if denial.serial is None else f"{denial.serial:X}"
+    serial = None if denial.serial is None else serial_text(denial.serial)
     return {
         "sha256": denial.sha256,
         "issuer": denial.issuer,

@@ -222,8 +222,7 @@ def genuine_lists(
 def _link_policy(
     server: IngressServer, asked: Authorizer, material: Material, denied: Denied
 ) -> LinkPolicy:
-    trust, between = material.trust[server.trust], material.intermediates.get(server.link)
-    intermediates = between.anchors if between else ()
+    trust, intermediates = material.trust[server.trust], material.between(server.link)
     leaf = material.identities[server.identity].leaf
     names = subject_alt_names(leaf) if leaf else ()
     refused = denied | denied_by(genuine_lists(trust, intermediates))

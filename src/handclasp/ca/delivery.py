@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from handclasp.backend.certificate import serial_text
 from handclasp.ca.issuing import record, sign
-from handclasp.ca.status import issued_leaves, serial_text
+from handclasp.ca.status import issued_leaves
 from handclasp.certs.private_keys import spki
 from handclasp.certs.read import read_objects
 from handclasp.certs.serialize import encode_key

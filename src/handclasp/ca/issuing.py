@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from handclasp.backend.certificate import serial_text
 from handclasp.ca.ledger import ISSUING, NewRecord
 from handclasp.ca.names import forbidden_by
 from handclasp.ca.profile import (
@@ -17,7 +18,6 @@ from handclasp.ca.profile import (
     leaf_certificate,
     subject_name,
 )
-from handclasp.ca.status import serial_text
 from handclasp.certs import facts
 from handclasp.certs.private_keys import spki
 from handclasp.errors import ExitCode

@@ -19,6 +19,7 @@ from handclasp.ca.revocation import Reason, Revoked, revocation_list
 from handclasp.certs import facts
 from handclasp.certs.counting import counted
 from handclasp.certs.read import read_objects
+from handclasp.certs.signatures import list_signed_by
 from handclasp.errors import ExitCode, InternalFault, UsageError
 from handclasp.findings import FindingsError, Where, found
 from handclasp.keys.files import read_file, replace_file
@@ -89,7 +90,7 @@ def _written(directory: Directory, role: str) -> tuple[int, x509.CertificateRevo
     try:
         value = x509.load_der_x509_crl(data or b"")
         key = directory.authority(role).certificate.public_key()
-        if not value.is_signature_valid(key):  # type: ignore[arg-type]  # a CA's
+        if not list_signed_by(value, key):
             return None
         number = value.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     except (ValueError, TypeError, x509.ExtensionNotFound):

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 from handclasp.ca.names import checked, shown_name
 from handclasp.certs import der
 from handclasp.certs.read import read_objects
+from handclasp.certs.signatures import signed_by_itself
 from handclasp.errors import ExitCode
 from handclasp.findings import FindingsError, Where, errors_in, found
 
@@ -57,12 +58,8 @@ def read_request(data: bytes, *, source: str) -> Request:
 
 def _judged(csr: x509.CertificateSigningRequest, where: Where) -> Request:
     key = csr.public_key()
-    try:
-        signed = csr.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        signed = False
     problems = []
-    if not signed:
+    if not signed_by_itself(csr):
         seen = "the request's signature is not that of the key in it"
         problems.append(found("csr-signature-invalid", seen, where=where))
     if (weakness := key_weakness(key) or _narrowed(csr)) is not None:

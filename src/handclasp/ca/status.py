@@ -46,12 +46,6 @@ def serial_of(text: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
-def serial_text(serial: int) -> str:
-    """A serial as OpenSSL, nginx and `cert show` write it: hexadecimal, whole bytes, upper case."""
-    digits = f"{serial:X}"
-    return digits.zfill(len(digits) + len(digits) % 2)
-
-
 def candidates(ledger: Ledger, text: str) -> Sequence[Record]:
     """The certificate with that serial, else the leaves of that name that are not revoked; where all
     are, the newest of them."""

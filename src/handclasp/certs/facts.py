@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
+from handclasp.backend.certificate import serial_text as hexadecimal
 from handclasp.certs import der
 from handclasp.certs.chain import self_signed
 from handclasp.certs.dn import subject_text
@@ -54,9 +55,7 @@ def serial_number(certificate: x509.Certificate) -> int:
 
 def serial_text(certificate: x509.Certificate) -> str:
     """The serial in hexadecimal, whole bytes, as OpenSSL and nginx write it."""
-    number = serial_number(certificate)
-    digits = f"{abs(number):X}"
-    return f"{'-' if number < 0 else ''}{'0' * (len(digits) % 2)}{digits}"
+    return hexadecimal(serial_number(certificate))
 
 
 def serial_problem(certificate: x509.Certificate) -> str | None:

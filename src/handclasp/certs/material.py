@@ -182,6 +182,16 @@ class Material:
     trust: Mapping[str, TrustMaterial] = field(default_factory=dict)
     intermediates: Mapping[str, TrustMaterial] = field(default_factory=dict)
 
+    def between(self, link: str) -> tuple[x509.Certificate, ...]:
+        """The intermediates that the spec names for an ingress link."""
+        named = self.intermediates.get(link)
+        return named.anchors if named else ()
+
+    def authorities(self, trust: str, link: str) -> tuple[x509.Certificate, ...]:
+        """The CAs that an ingress link knows: the anchors of its trust, and those in between."""
+        believed = self.trust.get(trust)
+        return (*(believed.anchors if believed else ()), *self.between(link))
+
     def findings(self) -> tuple[Finding, ...]:
         """What was found while reading, identities first, in spec order."""
         owners: tuple[IdentityMaterial | TrustMaterial, ...] = (

@@ -38,6 +38,7 @@ def check(
     from handclasp.agent.resolve import SystemResolver
     from handclasp.agent.sockets import check_sockets
     from handclasp.agent.staging import trial
+    from handclasp.certs.counting import counted
     from handclasp.cli.output import echo_findings, echo_json, sorted_findings
     from handclasp.errors import ExitCode
     from handclasp.findings import FindingsError, Severity, errors_in
@@ -74,10 +75,6 @@ def check(
         exit_code, "will not work"
     )
     click.echo(
-        f"{spec}: {verdict}: {_counted(errors, 'error')}, {_counted(warnings, 'warning')}; {test}"
+        f"{spec}: {verdict}: {counted(errors, 'error')}, {counted(warnings, 'warning')}; {test}"
     )
     return int(exit_code)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

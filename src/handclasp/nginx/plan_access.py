@@ -80,9 +80,7 @@ def issuer_names(link: links.IngressLink, inputs: Inputs) -> tuple[str, ...]:
 
 def known_authorities(link: links.IngressLink, inputs: Inputs) -> tuple[x509.Certificate, ...]:
     """The trust anchors of a link and the intermediates its spec names."""
-    trust = inputs.material.trust.get(link.clients.trust)
-    between = inputs.material.intermediates.get(link.name)
-    return (*(trust.anchors if trust else ()), *(between.anchors if between else ()))
+    return inputs.material.authorities(link.clients.trust, link.name)
 
 
 def _native(rules: Iterable[AllowRule]) -> bool:

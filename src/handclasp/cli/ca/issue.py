@@ -209,8 +209,8 @@ def _order(
 
 
 def _say(parcels: Sequence[Parcel], made: Sequence[x509.Certificate]) -> None:
+    from handclasp.backend.certificate import serial_text
     from handclasp.ca.names import shown_name
-    from handclasp.ca.status import serial_text
     from handclasp.certs import facts
 
     for parcel, certificate in zip(parcels, made, strict=True):

@@ -70,8 +70,9 @@ def _state(row: dict[str, Any]) -> str:
 def _row(record: Record, state: Standing, now: datetime) -> dict[str, Any]:
     from cryptography.hazmat.primitives.hashes import SHA256
 
+    from handclasp.backend.certificate import serial_text
     from handclasp.ca.profile import use_of
-    from handclasp.ca.status import is_leaf, serial_text
+    from handclasp.ca.status import is_leaf
     from handclasp.certs.dn import subject_text
     from handclasp.certs.names import subject_alt_names
 

@@ -60,10 +60,10 @@ def renew(which: str, directory: Path, **given: Any) -> None:
     names; a SERIAL or NAME says not where, and a pipe neither, so -o must.
     """
     from handclasp.agent.clock import SystemClock
+    from handclasp.backend.certificate import serial_text
     from handclasp.ca.delivery import deliver
     from handclasp.ca.directory import Directory
     from handclasp.ca.issuing import check_authority
-    from handclasp.ca.status import serial_text
     from handclasp.certs import facts
 
     if given["new_key"] and given["force"]:

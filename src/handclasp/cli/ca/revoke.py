@@ -44,10 +44,11 @@ def revoke(which: str, reason: str, whole: bool, directory: Path) -> None:
     stands; the issuing CA is revoked with --issuing-ca only.
     """
     from handclasp.agent.clock import SystemClock
+    from handclasp.backend.certificate import serial_text
     from handclasp.ca.directory import Directory
     from handclasp.ca.ledger import ROOT
     from handclasp.ca.revocation import Reason
-    from handclasp.ca.status import same_key, serial_text
+    from handclasp.ca.status import same_key
 
     now = SystemClock().now()
     with Directory(directory) as opened:
@@ -75,8 +76,8 @@ def revoke(which: str, reason: str, whole: bool, directory: Path) -> None:
 def _to_be_revoked(directory: Directory, record: Record, reason: str, *, whole: bool) -> bool:
     """False when it is revoked already, which is said. Raises UsageError for what must not be, or was not
     asked for in so many words."""
+    from handclasp.backend.certificate import serial_text
     from handclasp.ca.ledger import ROOT
-    from handclasp.ca.status import serial_text
     from handclasp.certs import facts
 
     told = serial_text(record.serial)
@@ -107,8 +108,9 @@ def _to_be_revoked(directory: Directory, record: Record, reason: str, *, whole: 
 
 def wanted(directory: Directory, which: str) -> Record:
     """The one certificate that a serial, a file or a name means. Raises UsageError."""
+    from handclasp.backend.certificate import serial_text
     from handclasp.ca.ledger import ISSUING, ROOT
-    from handclasp.ca.status import candidates, serial_text
+    from handclasp.ca.status import candidates
 
     if is_file(directory, which):
         return _of_file(directory, Path(which))
@@ -137,7 +139,8 @@ def is_file(directory: Directory, which: str) -> bool:
 
 
 def _of_file(directory: Directory, path: Path) -> Record:
-    from handclasp.ca.status import issued_leaves, serial_text
+    from handclasp.backend.certificate import serial_text
+    from handclasp.ca.status import issued_leaves
     from handclasp.certs.read import read_objects
     from handclasp.errors import ExitCode
     from handclasp.findings import FindingsError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from handclasp.identity.encoders.escaping import listable, plain_name, serial_hex
+from handclasp.backend.certificate import serial_text
+from handclasp.identity.encoders.escaping import listable, plain_name
 from handclasp.identity.names import COMMON_NAME
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def haproxy(caller: Caller | None, _: Style) -> Headers:
         ("X-SSL-Client-DN", plain_name(caller.subject)),
         ("X-SSL-Client-CN", _common_name(caller)),
         ("X-SSL-Issuer", plain_name(caller.issuer)),
-        ("X-SSL-Client-Serial", serial_hex(caller.serial)),
+        ("X-SSL-Client-Serial", serial_text(caller.serial)),
         ("X-SSL-Client-SHA1", caller.certificate.fingerprint(hashes.SHA1()).hex().upper()),  # noqa: S303
         ("X-SSL-Client-Version", str(caller.certificate.version.value + 1)),
         ("X-SSL-Client-NotBefore", _compact_date(caller.not_before)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from handclasp.backend.certificate import serial_text
 from handclasp.backend.compact import HEADER, encode_handclasp
-from handclasp.identity.encoders.escaping import serial_hex
 
 if TYPE_CHECKING:
     from handclasp.identity.caller import Caller
@@ -20,7 +20,7 @@ def compact(caller: Caller | None, style: Style) -> list[tuple[str, str]]:
         subject=caller.subject,
         issuer=caller.issuer,
         sans=[san for san in caller.sans if san.partition(":")[0] in ("dns", "ip", "uri", "email")],
-        serial=serial_hex(caller.serial),
+        serial=serial_text(caller.serial),
         sha256=caller.sha256,
         not_after=caller.not_after,
         certificate=caller.der if style.certificate else None,

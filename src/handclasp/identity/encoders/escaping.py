@@ -79,12 +79,6 @@ def listable(names: tuple[str, ...], *, forbidden: str = '"\\') -> bool:
     )
 
 
-def serial_hex(number: int) -> str:
-    """Upper-case hex in whole bytes, as `$ssl_client_serial` (i2a_ASN1_INTEGER)."""
-    digits = f"{abs(number):X}"
-    return ("-" if number < 0 else "") + digits.zfill(len(digits) + len(digits) % 2)
-
-
 def month(number: int) -> str:
     """`Jan` for 1; strftime would ask the locale."""
     return _MONTHS[3 * number - 3 : 3 * number]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
 
+from handclasp.backend.certificate import serial_text
 from handclasp.backend.dialects import DIALECTS, Field
 from handclasp.identity.encoders.escaping import (
     aws_escaped,
     month,
     nginx_escaped,
     plain_name,
-    serial_hex,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def native(dialect: str, caller: Caller | None, style: Style) -> Headers:
         Field.VERIFY: "SUCCESS",
         Field.SUBJECT: plain_name(caller.subject),
         Field.ISSUER: plain_name(caller.issuer),
-        Field.SERIAL: serial_hex(caller.serial),
+        Field.SERIAL: serial_text(caller.serial),
         # SHA-1, since that is what $ssl_client_fingerprint is and what backends compare.
         Field.FINGERPRINT: caller.certificate.fingerprint(hashes.SHA1()).hex(),  # noqa: S303
         Field.NOT_AFTER: _openssl_date(caller.not_after),
@@ -63,7 +63,7 @@ def aws_alb(caller: Caller | None, _: Style) -> Headers:
         return []
     valid = f"NotBefore={_iso(caller.not_before)};NotAfter={_iso(caller.not_after)}"
     return [
-        ("X-Amzn-Mtls-Clientcert-Serial-Number", serial_hex(caller.serial)),
+        ("X-Amzn-Mtls-Clientcert-Serial-Number", serial_text(caller.serial)),
         ("X-Amzn-Mtls-Clientcert-Issuer", plain_name(caller.issuer)),
         ("X-Amzn-Mtls-Clientcert-Subject", plain_name(caller.subject)),
         ("X-Amzn-Mtls-Clientcert-Validity", valid),
