@@ -14,7 +14,7 @@ from handclasp.nginx.parts import RuleSet
 from handclasp.nginx.render.allow import rule_map
 from handclasp.spec.access import access_rules
 from handclasp.spec.links import Clients
-from handclasp.spec.paths import AMBIGUOUS, covers, path_problem
+from handclasp.spec.paths import AMBIGUOUS, path_problem
 from tests.nginx.configuration_tree import tree
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ class Maps:
         return chosen
 
 
+def covers(rule: str, path: str) -> bool:
+    return path == rule or path.startswith(f"{rule}/")
+
+
 def expected(given: Clients, target: str, method: str) -> str | set[str]:
     """The same from the words of the documentation."""
     # One rule for everything holds for every reading of a path.
@@ -153,6 +157,26 @@ def test_the_maps_choose_what_the_documentation_says(
 def test_what_nginx_refuses_as_ambiguous_is_what_the_words_say(target: str) -> None:
     refused = any(re.search(python(pattern), target) for pattern in AMBIGUOUS)
     assert refused == (path_problem(target) is not None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "covered"),
+    [
+        ("/", "/", True),
+        ("/", "/admin", True),
+        ("/admin", "/admin", True),
+        ("/admin", "/admin/", True),
+        ("/admin", "/admin/x", True),
+        ("/admin", "/administrator", False),
+        ("/admin", "/Admin", False),
+        ("/admin/", "/admin", True),
+        ("/admin/", "/admin/x", True),
+        ("/admin/", "/x/admin/", False),
+    ],
+)
+def test_a_rules_path_covers_whole_segments(rule: str, path: str, *, covered: bool) -> None:
+    maps = Maps(clients({"path": rule, "methods": ["GET"]}))
+    assert maps.choose(path, "GET") == ({"0"} if covered else "path-not-covered")
 
 
 def test_the_longest_path_decides_and_lends_nothing_from_above() -> None:

@@ -458,7 +458,7 @@ def test_name_that_could_leave_its_place_is_refused(state: StateDirectory, name:
 def test_names_with_spaces_and_beyond_ascii_work(state: StateDirectory) -> None:
     state.stage_identity("svc é 日本", "v 1", PAIR)
     state.switch(identities={"svc é 日本": "v 1"}).commit()
-    link = state.identity_link("svc é 日本")
+    link = state.path / "identities" / "svc é 日本" / "current"
     assert (link / "key.pem").read_bytes() == b"key"
 
 
@@ -540,7 +540,13 @@ def test_reader_never_finds_the_link_missing_while_it_moves(
         "print(count)\n"
     )
     done = state.path / "run" / "done"
-    command = [sys.executable, "-c", code, str(state.identity_link("svc")), str(done)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(state.path / "identities" / "svc" / "current"),
+        str(done),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"ready\n"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handclasp.spec.paths import covers, path_problem, plain_path, rule_path
+from handclasp.spec.paths import path_problem, rule_path
+
+
+def decoded(target: str) -> str:
+    """What a backend makes of a target that is let through."""
+    assert path_problem(target) is None
+    return unquote_to_bytes(target.partition("?")[0]).decode("utf-8", "surrogateescape")
 
 
 @pytest.mark.parametrize(
@@ -70,8 +76,6 @@ from handclasp.spec.paths import covers, path_problem, plain_path, rule_path
 )
 def test_a_path_that_two_programs_could_read_differently_is_refused(target: str) -> None:
     assert path_problem(target)
-    with pytest.raises(ValueError, match="it "):
-        plain_path(target)
 
 
 @pytest.mark.parametrize(
@@ -101,28 +105,8 @@ def test_a_path_that_two_programs_could_read_differently_is_refused(target: str)
         ("/a+b:c@d,e", "/a+b:c@d,e"),
     ],
 )
-def test_a_plain_path_is_compared_decoded(target: str, path: str) -> None:
-    assert plain_path(target) == path
-
-
-@pytest.mark.parametrize(
-    ("rule", "path", "covered"),
-    [
-        ("/", "/", True),
-        ("/", "/admin", True),
-        ("/admin", "/admin", True),
-        ("/admin", "/admin/", True),
-        ("/admin", "/admin/x", True),
-        ("/admin", "/administrator", False),
-        ("/admin", "/Admin", False),
-        ("/admin/", "/admin", True),
-        ("/admin/", "/admin/x", True),
-        ("/admin/", "/x/admin/", False),
-        ("/café", "/café/x", True),
-    ],
-)
-def test_a_rules_path_covers_whole_segments(rule: str, path: str, covered: bool) -> None:
-    assert covers(rule_path(rule), path) is covered
+def test_a_plain_path_has_one_reading(target: str, path: str) -> None:
+    assert decoded(target) == path
 
 
 @pytest.mark.parametrize("text", ["admin", "", "/a//", "/a/../b", "/a;b", "/%61", "/a?b", "/é//x"])
@@ -157,8 +141,8 @@ PIECES = st.sampled_from(
 def test_what_is_let_through_is_not_encoded_once_more(target: str) -> None:
     """A plain path, decoded, holds nothing that a second decoding would change."""
     if path_problem(f"/{target}") is None:
-        decoded = plain_path(f"/{target}")
-        assert unquote(decoded) == decoded
+        once = decoded(f"/{target}")
+        assert unquote(once) == once
 
 
 @given(st.characters(), st.integers(2, 6))
@@ -177,7 +161,7 @@ def test_no_sign_gets_through_longer_than_it_must_be(sign: str, length: int) -> 
 
 @given(st.text(st.characters(min_codepoint=0x80, exclude_categories=["Cs"]), max_size=8))
 def test_names_beyond_ascii_pass(name: str) -> None:
-    assert plain_path(f"/{quote(name)}") == f"/{name}"
+    assert decoded(f"/{quote(name)}") == f"/{name}"
 
 
 @given(
@@ -188,8 +172,8 @@ def test_what_is_let_through_has_one_reading(segments: list[str]) -> None:
     target = "/" + "/".join(quote(segment, safe="/.%;\\#?") for segment in segments)
     if path_problem(target) is not None:
         return
-    raw, decoded = target.partition("?")[0].split("/"), plain_path(target).split("/")
-    assert len(raw) == len(decoded)
-    assert all(part not in (".", "..") for part in decoded)
-    assert "" not in decoded[1:-1]
-    assert not any(sign in "".join(decoded) for sign in "\\;\x00")
+    raw, read = target.partition("?")[0].split("/"), decoded(target).split("/")
+    assert len(raw) == len(read)
+    assert all(part not in (".", "..") for part in read)
+    assert "" not in read[1:-1]
+    assert not any(sign in "".join(read) for sign in "\\;\x00")

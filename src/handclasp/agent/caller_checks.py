@@ -13,6 +13,7 @@ from handclasp.certs.dn import subject_text
 from handclasp.findings import Finding, Severity, Where, found
 from handclasp.identity.caller import UnreadableCertificateError, read_caller
 from handclasp.identity.chain import Authorities
+from handclasp.identity.encoders.encode import WITH_CHAIN
 from handclasp.identity.rules import compile_rule, compile_rules, issuer_is
 from handclasp.spec.values import AllowKind
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from handclasp.spec.load import LoadedSpec
     from handclasp.spec.positions import Path
     from handclasp.spec.values import AllowRule, ListenAddress
-
-_WITH_CHAIN = ("rfc9440", "traefik")
-"""Dialects that carry the path above the leaf."""
 
 
 def check_callers(
@@ -205,7 +203,7 @@ def _chains(loaded: LoadedSpec, link: IngressLink, index: int, known: _Known) ->
     if not any(_may_have_cas_below(one) for one in authorities):
         return
     for position, forward in enumerate(link.forward):
-        if forward.dialect in _WITH_CHAIN:
+        if forward.dialect in WITH_CHAIN:
             yield found(
                 "chain-not-known",
                 f"trust '{link.clients.trust}' has roots only: {forward.dialect} carries the leaf without a"

@@ -29,13 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handclasp.identity.limits import Excess
-    from handclasp.nginx.parts import IngressServer
+    from handclasp.nginx.parts import Authorizer, IngressServer
     from handclasp.spec.links import IngressLink
     from handclasp.spec.load import LoadedSpec
 
 SAMPLE_BYTES: Final = 1500
-_ROOM = 2
-"""As agent.policies.LinkPolicy.room: nginx keeps answers up to so many times certificate_size."""
 
 
 def size_findings(
@@ -61,8 +59,7 @@ def size_findings(
             if not DIALECTS[dialect].native
             for line in lines
         ]
-        kept = server.authorizer.certificate_size
-        told = _too_small(composed, kept, usual)
+        told = _too_small(composed, server.authorizer, usual)
         if told is not None:
             where = loaded.where("ingress", index, "clients", "certificate_size")
             fix = "Raise `clients.certificate_size`, or forward fewer dialects."
@@ -85,17 +82,17 @@ def size_findings(
         )
 
 
-def _too_small(composed: Sequence[tuple[str, str]], kept: int, usual: str) -> str | None:
-    escaped = len(nginx_escaped([sample()]))
+def _too_small(composed: Sequence[tuple[str, str]], asked: Authorizer, usual: str) -> str | None:
+    escaped, kept = len(nginx_escaped([sample()])), asked.certificate_size
     if escaped > kept:
         return (
             f"a certificate of {SAMPLE_BYTES:,} bytes has {escaped:,} as percent-encoded PEM, and"
             f" `certificate_size` admits {kept:,}"
         )
     size = sum(line_size(name, value) for name, value in composed)
-    if size > _ROOM * kept:
+    if size > asked.header_room:
         return (
-            f"with {usual} the identity headers have {size:,} bytes, and no more than {_ROOM * kept:,},"
+            f"with {usual} the identity headers have {size:,} bytes, and no more than {asked.header_room:,},"
             " twice `certificate_size`, are kept: such callers would be refused"
         )
     return None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from handclasp.agent.policies import genuine
 from handclasp.certs.dn import name_text
-from handclasp.certs.private_keys import UNREADABLE, spki
-from handclasp.certs.trust_checks import signed_crl
+from handclasp.certs.private_keys import spki
 from handclasp.identity.denied import denied_by
 
 if TYPE_CHECKING:
@@ -106,17 +106,10 @@ def _by_scope(
 ) -> dict[_Scope, list[_List]]:
     lists: dict[_Scope, list[_List]] = defaultdict(list)
     for crl in crls:
-        signer = next((one for one in authorities if _signed(one, crl)), None)
+        signer = next((one for one in authorities if genuine(one, crl)), None)
         if signer is not None:
             lists[_scope(signer, crl)].append(crl)
     return dict(lists)
-
-
-def _signed(authority: x509.Certificate, crl: _List) -> bool:
-    try:
-        return signed_crl(authority, crl)
-    except UNREADABLE:
-        return False
 
 
 def _scope(signer: x509.Certificate, crl: _List) -> _Scope:

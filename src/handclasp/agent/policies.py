@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.certs.names import subject_alt_names
 from handclasp.certs.private_keys import UNREADABLE
-from handclasp.certs.signatures import list_signed_by
+from handclasp.certs.trust_checks import signed_crl
 from handclasp.identity.caller import (
     UnreadableCertificateError,
     certificate_from_escaped,
@@ -22,7 +22,7 @@ from handclasp.identity.caller import (
 )
 from handclasp.identity.chain import Authorities
 from handclasp.identity.denied import Denied, denied_by
-from handclasp.identity.encoders.encode import encode_all, line_size
+from handclasp.identity.encoders.encode import WITH_CHAIN, encode_all, line_size
 from handclasp.identity.encoders.style import Style
 from handclasp.identity.policy import Decision, judge
 from handclasp.identity.rules import compile_rules, needs_chain
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from handclasp.identity.rules import Rule
     from handclasp.nginx.parts import Authorizer, IngressServer, Plan
 
-_WITH_CHAIN = frozenset(("rfc9440", "traefik"))
-"""Dialects that carry the path above the leaf."""
 _VERIFIED, _ABSENT = "SUCCESS", "NONE"
 _NOT_KEPT = timedelta()
 _ON_ITS_WAY = timedelta(seconds=3)
@@ -80,11 +78,6 @@ class LinkPolicy:
     refused: Denied
     hops: tuple[Rule, ...]
     by: tuple[str, ...]
-
-    @property
-    def room(self) -> int:
-        """Most bytes of identity headers that nginx keeps beside the certificate in the key."""
-        return 2 * self.asked.certificate_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +185,7 @@ def make_policies(
                 allow=allow,
                 anonymous=rule_set.rule.anonymous,
                 chained=needs_chain((*allow, *link.hops))
-                or not _WITH_CHAIN.isdisjoint(server.authorizer.dialects),
+                or not WITH_CHAIN.isdisjoint(server.authorizer.dialects),
             )
     digest = _digest(refused)
     return Policies(rules, digest, digest)
@@ -216,7 +209,15 @@ def genuine_lists(
 ) -> tuple[x509.CertificateRevocationList, ...]:
     """The revocation lists of a trust that a CA known here has signed; others say nothing."""
     authorities = [*trust.all_anchors(), *between]
-    return tuple(crl for crl in trust.crls if any(_signed(crl, one) for one in authorities))
+    return tuple(crl for crl in trust.crls if any(genuine(one, crl) for one in authorities))
+
+
+def genuine(authority: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:
+    """Whether a list is this CA's; one that cannot be read is nobody's."""
+    try:
+        return signed_crl(authority, crl)
+    except UNREADABLE:
+        return False
 
 
 def _link_policy(
@@ -247,8 +248,8 @@ def _described(link: LinkPolicy, caller: Caller | None, decision: Decision) -> A
     style = Style(xfcc_by=link.by)
     headers = tuple(encode_all([(dialect, style) for dialect in link.asked.dialects], caller))
     size = sum(line_size(name, value) for name, value in headers)
-    if size > link.room:
-        told = f"the identity headers have {size} bytes, and {link.room} are admitted"
+    if size > (room := link.asked.header_room):
+        told = f"the identity headers have {size} bytes, and {room} are admitted"
         return Answer(_refused(Reason.HEADERS_TOO_LARGE, told))
     hop = caller is not None and any(rule.holds(caller) for rule in link.hops)
     return Answer(decision, headers, hop)
@@ -266,13 +267,6 @@ def _until_change(caller: Caller, now: datetime) -> timedelta:
     ahead = [moment - now for moment in begins if moment > now]
     ahead += [moment - now for moment in ends if moment >= now]
     return min(ahead, default=timedelta.max)
-
-
-def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
-    try:
-        return crl.issuer == authority.subject and list_signed_by(crl, authority.public_key())
-    except (*UNREADABLE, TypeError):
-        return False
 
 
 def _refused(reason: Reason, sentence: str) -> Decision:

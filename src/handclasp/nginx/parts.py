@@ -227,6 +227,11 @@ class Authorizer:
     fresh: timedelta
     outage: timedelta
 
+    @property
+    def header_room(self) -> int:
+        """Most bytes of identity headers that are kept with an answer, beside the certificate in the key."""
+        return 2 * self.certificate_size
+
 
 @dataclass(frozen=True, slots=True)
 class IngressServer:

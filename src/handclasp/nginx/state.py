@@ -143,10 +143,6 @@ class StateDirectory:
         """Directory of one generation."""
         return self.path / "generation" / str(generation)
 
-    def identity_link(self, name: str) -> Path:
-        """`identities/<name>/current`: the root of the per-handshake lookup."""
-        return self._identity(name).link
-
     def current_generation(self) -> int | None:
         """The generation in use."""
         current = self._generations().current()

@@ -8,7 +8,6 @@ A rule on /admin/ is worth something only for paths that mean the same to both.
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
 
 _HAZARDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[^\x21-\x7e]"), "a control character, a blank or a byte beyond ASCII"),
@@ -73,19 +72,9 @@ def path_problem(target: str) -> str | None:
     return None
 
 
-def plain_path(target: str) -> str:
-    """The path of a target without problem, decoded: what rules are compared with.
-
-    Raises ValueError with the problem otherwise.
-    """
-    problem = path_problem(target)
-    if problem is not None:
-        raise ValueError(problem)
-    return unquote_to_bytes(target.partition("?")[0]).decode("utf-8", "surrogateescape")
-
-
 def rule_path(text: str) -> str:
-    """A rule's path in the form `covers` takes: without the slash at its end, "" for /.
+    """A rule's path as it is compared: without the slash at its end, "" for /. It covers what is equal to
+    it, or goes on with a `/`: to most frameworks /admin/ and /admin are one page.
 
     Raises ValueError for one that no plain request path could match.
     """
@@ -95,11 +84,3 @@ def rule_path(text: str) -> str:
     if problem is not None:
         raise ValueError(f"{text!r} cannot be a rule's path: {problem}")
     return text.removesuffix("/")
-
-
-def covers(prefix: str, path: str) -> bool:
-    """Whether a rule's path covers a request's: equal, or up to a `/`.
-
-    /admin/ and /admin are one rule, since to most frameworks they are one page.
-    """
-    return path == prefix or path.startswith(f"{prefix}/")

@@ -262,4 +262,4 @@ RulePath = Annotated[
     BeforeValidator(_text(_rule_path, form="a path such as /admin/")),
     WithJsonSchema({**_STRING, "title": "path"}),
 ]
-"""A rule's path in the form `paths.covers` takes: without the slash at its end, "" for /."""
+"""A rule's path as `paths.rule_path` has it: without the slash at its end, "" for /."""

@@ -34,6 +34,8 @@ _ENCODERS: Final[dict[str, Encoder]] = {
     "handclasp": compact,
 }
 _PLAIN: Final = Style()
+WITH_CHAIN: Final = frozenset(("rfc9440", "traefik"))
+"""Dialects that carry the path above the leaf."""
 
 
 def encode(dialect: str, caller: Caller | None, style: Style = _PLAIN) -> list[tuple[str, str]]:

@@ -36,9 +36,8 @@ _UPSTREAM = _ZONE = "hc_authorizer"
 _KEYS = "10m"  # some 80,000 answers
 _MOST_BYTES = "256m"
 _ANSWER_SECONDS = timedelta(seconds=2)
-_ROOM = 3
-"""The buffer must take the key and the answer's headers, each up to the size of the certificate or above:
-an entry that does not fit is not remembered, and nobody says so."""
+_BESIDE = 3 * 1024
+"""Of key and headers, besides the certificate and the identity headers."""
 _INSIDE = r'[^"\\\x00-\x1f\x7f-\xff]++|\\(?:[ -\[\]-~]|\\(?!"))'
 _PAIR = rf'[A-Za-z]++=(?:"(?:{_INSIDE})*+"|[^",;\\\x00-\x20\x7f-\xff]*+)'
 _MOST_REPEATED = 65_535
@@ -225,7 +224,8 @@ def too_large_variable(link: str) -> str:
 
 
 def _buffers(asked: Authorizer) -> list[str]:
-    room = _ROOM * (asked.certificate_size + 1024)
+    # It must take all of an answer: one that does not fit is not remembered, and nobody says so.
+    room = asked.certificate_size + asked.header_room + _BESIDE
     room = -(-room // 4096) * 4096
     return [
         directive("proxy_buffer_size", size(room)),
