@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import os
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 from handclasp.agent.authorizer import Authorizer
 from handclasp.agent.clock import SystemClock
-from handclasp.agent.denials import Denial
+from handclasp.agent.denials import Denial, Denials
 from handclasp.errors import EnvironmentFault
 from handclasp.nginx.state import StateDirectory
 from tests.agent.test_policies import Link, caller, escaped
@@ -273,7 +274,8 @@ def test_a_denial_is_in_force_when_it_is_acknowledged_and_after_a_start(
             from handclasp.identity.caller import read_caller
 
             digest = read_caller(pair.certificate).sha256
-            assert authorizer.deny(Denial(since=since, sha256=digest))
+            done = authorizer.deny(Denial(since=since, sha256=digest))
+            assert (done.changed, done.in_force, done.written) == (True, None, None)
             status, headers = await asked(state, before)
             assert (status, headers["cache-control"]) == (403, "no-store"), "asked before it moved"
             after = question(state, pair)
@@ -284,6 +286,66 @@ def test_a_denial_is_in_force_when_it_is_acknowledged_and_after_a_start(
             assert question(state, pair) == after
             assert (await asked(state, after))[0] == 403
             assert (await asked(state, question(state, caller())))[0] == 200
+
+    asyncio.run(order())
+
+
+@pytest.mark.parametrize("step", ["set_policy", "set_denied"])
+def test_a_denial_that_is_not_in_force_is_said_and_tried_again_until_it_is(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    denial = Denial(since="2026-01-01T00:00:00+00:00", sha256="aa" * 32)
+    monkeypatch.setattr("handclasp.agent.authorizer._RETRY_SECONDS", 0.01)
+
+    def broken(*_: object) -> None:
+        raise EnvironmentFault("it is broken")
+
+    async def order() -> None:
+        async with listening(state) as authorizer:
+            before = state.enforcement.policy()
+            with monkeypatch.context() as patched:
+                patched.setattr(f"handclasp.nginx.enforcement.Enforcement.{step}", broken)
+                done = authorizer.deny(denial)
+                assert (done.changed, done.in_force) == (True, "it is broken")
+                assert done.written is None, "that is another matter"
+                assert authorizer.problem == "it is broken"
+                await asyncio.sleep(0.1)
+                assert authorizer.problem == "it is broken"
+            for _ in range(200):
+                if authorizer.problem is None:
+                    break
+                await asyncio.sleep(0.01)
+            assert authorizer.problem is None
+            assert state.enforcement.policy() != before
+
+    asyncio.run(order())
+
+
+def test_a_denial_that_is_not_written_is_in_force_and_written_when_it_can_be(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denial = Denial(since="2026-01-01T00:00:00+00:00", sha256="aa" * 32)
+    monkeypatch.setattr("handclasp.agent.authorizer._RETRY_SECONDS", 0.01)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def order() -> None:
+        async with listening(state) as authorizer:
+            before = state.enforcement.policy()
+            with monkeypatch.context() as patched:
+                patched.setattr("handclasp.agent.denials.replace_file", full)
+                done = authorizer.deny(denial)
+                assert done.in_force is None
+                assert "write the denials" in (done.written or "")
+                assert state.enforcement.policy() != before
+            for _ in range(200):
+                if authorizer.problem is None:
+                    break
+                await asyncio.sleep(0.01)
+            again = Denials(state.path)
+            again.load()
+            assert again.entries == (denial,)
 
     asyncio.run(order())
 

@@ -6,11 +6,12 @@ import base64
 import functools
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 from cryptography import x509
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +20,15 @@ from handclasp.agent.policies import Answer, Policies, Question, genuine_lists, 
 from handclasp.backend import parse
 from handclasp.certs.material import Material, TrustMaterial
 from handclasp.identity.caller import read_caller
+from handclasp.identity.chain import Authorities
 from handclasp.identity.denied import Denied, denied_certificate
 from handclasp.spec.access import Reason
 from tests import pki
 from tests.identity.specimens import name
 from tests.nginx.planning import Planner, ingress, material
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = pki.NOW
 ZERO = timedelta()
@@ -369,46 +374,175 @@ def test_a_denied_ca_anywhere_above_is_one_too_many(above: str) -> None:
     assert reason(link.ask(caller(issuer=BESIDE))) is others
 
 
-def test_a_leaf_of_an_unknown_ca_is_judged_as_before() -> None:
-    """nginx verified it with a CA that only the caller sent."""
-    link = Link(intermediates=(BETWEEN,), denied=denied_ca(BETWEEN))
-    assert reason(link.ask(caller(issuer=BESIDE))) is Reason.ALLOWED
+def ca_file(pair: pki.Pair) -> Denied:
+    """What `deny` makes of a CA's file."""
+    return denied_ca(pair) | Denied(authorities=frozenset([pair.certificate]))
+
+
+@pytest.mark.parametrize("denial", [denied_ca, ca_file])
+def test_a_leaf_of_an_unknown_ca_is_refused_once_a_ca_is_denied(
+    denial: Callable[[pki.Pair], Denied],
+) -> None:
+    """nginx verified it with a CA that only the caller sent, which may stand below the one denied."""
+    assert reason(Link(intermediates=(BETWEEN,)).ask(caller(issuer=BESIDE))) is Reason.ALLOWED
+    link = Link(intermediates=(BETWEEN,), denied=denial(BETWEEN))
+    assert reason(link.ask(caller(issuer=BESIDE))) is Reason.DENIED
+    below = pki.authority("Below", issuer=BETWEEN)
+    assert reason(link.ask(caller(issuer=below))) is Reason.DENIED
     namesake = pki.authority("Between", issuer=company(), key_label="renewed")
-    assert reason(link.ask(caller(issuer=namesake))) is Reason.ALLOWED, "its key is another"
+    assert reason(link.ask(caller(issuer=namesake))) is Reason.DENIED
+    known = Link(intermediates=(BETWEEN, namesake), denied=denial(BETWEEN))
+    assert reason(known.ask(caller(issuer=namesake))) is Reason.ALLOWED, "its key is another"
+    assert reason(known.ask(caller(issuer=BETWEEN))) is Reason.DENIED
+    assert reason(known.ask(caller())) is Reason.ALLOWED
 
 
-def test_a_leaf_whose_signature_cannot_be_told_here_goes_with_its_ca() -> None:
-    """nginx verifies more algorithms than the library: the name and key identifier have to do."""
-    good = caller(issuer=BETWEEN)
-    other = x509.load_der_x509_certificate(good.der[:-1] + bytes([good.der[-1] ^ 1]))
-    pair = replace(good, certificate=other)
+def test_a_leaf_of_an_unknown_ca_is_judged_as_before_where_a_list_revokes_another() -> None:
+    """nginx wants a list of every CA above a caller, and so finds the revoked one."""
+    link = Link(intermediates=(BETWEEN,))
+    policies = revoking(link, pki.crl(company(), [BETWEEN]))
+    assert asked(policies, link, caller(issuer=BESIDE)) is Reason.ALLOWED
+
+
+def test_rules_of_before_are_closed_by_the_denial_of_a_ca_that_a_list_has_revoked() -> None:
+    before = Link(intermediates=(BETWEEN,))
+    former = revoking(before, pki.crl(company(), [BETWEEN]))
+    allow = {"allow": ["dns:svc-x.internal"]}
+    after = Link(allow, intermediates=(BETWEEN,), former=former, denied=denied_ca(BETWEEN))
+    stranger = caller(issuer=BESIDE)
+    assert asked(former, before, stranger) is Reason.ALLOWED
+    assert asked(after.policies, before, stranger) is Reason.DENIED
+
+
+def test_a_denied_ca_that_only_callers_send_is_refused_by_its_key() -> None:
+    link = Link(denied=ca_file(BETWEEN))
+    assert reason(link.ask(caller(issuer=BETWEEN))) is Reason.DENIED
+    below = pki.authority("Below", issuer=BETWEEN)
+    assert reason(link.ask(caller(issuer=below))) is Reason.DENIED, "the trust has issued that CA"
+    assert reason(link.ask(caller())) is Reason.ALLOWED
+
+
+def test_a_denied_ca_of_another_trust_concerns_nobody_here() -> None:
+    stranger = pki.authority("Stranger")
+    link = Link(denied=ca_file(stranger))
+    assert reason(link.ask(caller(issuer=BESIDE))) is Reason.ALLOWED
+    assert reason(link.ask(caller())) is Reason.ALLOWED
+    assert reason(link.ask(caller(issuer=stranger))) is Reason.DENIED
+    renamed = pki.authority("Renamed", key_label="ca Stranger")
+    assert reason(link.ask(caller(issuer=renamed))) is Reason.DENIED, "the key is known as denied"
+
+
+def test_a_denied_root_bars_everybody_below_known_or_not() -> None:
+    link = Link(denied=ca_file(company()))
+    for issuer in (None, BETWEEN, pki.authority("Below", issuer=BETWEEN)):
+        assert reason(link.ask(caller(issuer=issuer))) is Reason.DENIED
+
+
+def respelled(pair: pki.Pair, common_name: x509.NameAttribute[str]) -> pki.Pair:
+    """The CA under another spelling of its CN, to issue with."""
+    organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Org")
+    subject = x509.Name([organisation, common_name])
+    certificate = pki.leaf(company(), subject=subject, is_ca=True).certificate
+    return pki.Pair(certificate, pair.private_key, pair.issuers)
+
+
+SPELLINGS = [
+    x509.NameAttribute(NameOID.COMMON_NAME, "Between", _ASN1Type.PrintableString),
+    x509.NameAttribute(NameOID.COMMON_NAME, "Between", _ASN1Type.BMPString),
+    x509.NameAttribute(NameOID.COMMON_NAME, "BETWEEN"),
+    x509.NameAttribute(NameOID.COMMON_NAME, "\tBetween \n"),
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=repr)
+def test_a_ca_is_denied_however_a_leaf_spells_its_name(spelling: x509.NameAttribute[str]) -> None:
+    pair = caller(issuer=respelled(BETWEEN, spelling))
     known = (BETWEEN, BESIDE)
     assert reason(Link(intermediates=known).ask(pair)) is Reason.ALLOWED
     assert reason(Link(intermediates=known, denied=denied_ca(BETWEEN)).ask(pair)) is Reason.DENIED
-    assert reason(Link(intermediates=known, denied=denied_ca(BESIDE)).ask(pair)) is Reason.ALLOWED
+    assert reason(Link(intermediates=known, denied=ca_file(BETWEEN)).ask(pair)) is Reason.DENIED
+    assert reason(Link(denied=ca_file(BETWEEN)).ask(pair)) is Reason.DENIED
+    others = Link(intermediates=known, denied=ca_file(BESIDE))
+    assert reason(others.ask(pair)) is Reason.ALLOWED
+    revoking_it = revoking(Link(intermediates=known), pki.crl(company(), [BETWEEN]))
+    assert asked(revoking_it, Link(intermediates=known), pair) is Reason.DENIED
 
 
-def test_another_way_up_is_open() -> None:
+def test_a_ca_that_spells_its_issuer_otherwise_has_a_way_up() -> None:
+    upper = respelled(BETWEEN, SPELLINGS[2])
+    lower = pki.authority("Lower", issuer=upper)
+    known = (BETWEEN, BESIDE, lower)
+    pair = caller(issuer=lower)
+    link = Link(intermediates=known, denied=denied_ca(BESIDE), forward=["rfc9440"])
+    answer = link.ask(pair)
+    assert reason(answer) is Reason.ALLOWED
+    assert "Client-Cert-Chain" in dict(answer.headers)
+    assert reason(Link(intermediates=known, denied=denied_ca(BETWEEN)).ask(pair)) is Reason.DENIED
+
+
+def test_a_pinned_certificate_is_no_leaf_of_an_unknown_ca() -> None:
+    own = pki.authority("own", is_ca=False)
+    authorities = Authorities(
+        [company().certificate, own.certificate],
+        [BETWEEN.certificate],
+        refused=ca_file(BETWEEN),
+    )
+    assert authorities.closed
+    assert not authorities.bars(own.certificate, now=NOW)
+
+
+def test_a_leaf_whose_signature_cannot_be_told_here_has_no_known_way() -> None:
+    """nginx verifies more algorithms than the library. By name and key identifier any leaf is a CA's."""
+    good = caller(issuer=BETWEEN)
+    other = x509.load_der_x509_certificate(good.der[:-1] + bytes([good.der[-1] ^ 1]))
+    pair = replace(good, certificate=other)
+    link = Link(intermediates=(BETWEEN, BESIDE))
+    assert reason(link.ask(pair)) is Reason.ALLOWED
+    for denied in (BETWEEN, BESIDE):
+        closed = replace(link, denied=denied_ca(denied))
+        assert reason(closed.ask(pair)) is Reason.DENIED
+    for revoked, expected in ((BETWEEN, Reason.DENIED), (BESIDE, Reason.ALLOWED)):
+        policies = revoking(link, pki.crl(company(), [revoked]))
+        assert asked(policies, link, pair) is expected
+
+
+def test_another_way_up_is_open_where_a_list_revoked_one_certificate_of_a_ca() -> None:
     """A CA that was issued again: the same name and key under another serial."""
     again = pki.authority("Between", issuer=company())
     for known in ((BETWEEN, again), (again, BETWEEN)):
-        link = Link(intermediates=known, denied=denied_ca(BETWEEN), forward=["rfc9440"])
-        answer = link.ask(caller(issuer=BETWEEN))
+        link = Link(intermediates=known, forward=["rfc9440"])
+        policies = revoking(link, pki.crl(company(), [BETWEEN]))
+        question = Question(link.rule, policies.digest, "SUCCESS", escaped(caller(issuer=BETWEEN)))
+        answer = policies.answer(question, now=NOW)
         assert reason(answer) is Reason.ALLOWED
         chain = dict(answer.headers)["Client-Cert-Chain"]
         assert base64.b64encode(again.der).decode() in chain, "that of the way that is open"
         assert base64.b64encode(BETWEEN.der).decode() not in chain
-    both = Link(intermediates=(BETWEEN, again), denied=denied_ca(BETWEEN) | denied_ca(again))
-    assert reason(both.ask(caller(issuer=BETWEEN))) is Reason.DENIED
+        both = revoking(link, pki.crl(company(), [BETWEEN, again]))
+        assert asked(both, link, caller(issuer=BETWEEN)) is Reason.DENIED
+
+
+@pytest.mark.parametrize("name", ["Between", "Between under another name"])
+def test_who_denies_a_ca_denies_its_key_in_every_certificate(name: str) -> None:
+    again = pki.authority(name, issuer=company(), key_label="ca Between")
+    known = (BETWEEN, again)
+    for denial in (denied_ca, ca_file):
+        link = Link(intermediates=known, denied=denial(BETWEEN))
+        assert reason(link.ask(caller(issuer=again))) is Reason.DENIED
+    assert reason(
+        Link(intermediates=(again,), denied=ca_file(BETWEEN)).ask(caller(issuer=again))
+    ) is (Reason.DENIED)
 
 
 def test_a_way_that_is_open_but_expired_is_none() -> None:
     day = timedelta(days=1)
     short = pki.authority("Between", issuer=company(), not_after=NOW + day)
-    link = Link(intermediates=(BETWEEN, short), denied=denied_ca(BETWEEN))
+    link = Link(intermediates=(BETWEEN, short))
+    policies = revoking(link, pki.crl(company(), [BETWEEN]))
     pair = caller(issuer=BETWEEN)
-    assert reason(link.ask(pair)) is Reason.ALLOWED
-    assert reason(link.ask(pair, now=NOW + day + timedelta(seconds=1))) is Reason.DENIED
+    assert asked(policies, link, pair) is Reason.ALLOWED
+    late = NOW + day + timedelta(seconds=1)
+    assert asked(policies, link, pair, late) is Reason.DENIED
 
 
 def test_an_expired_ca_is_no_denied_one() -> None:

@@ -41,6 +41,18 @@ def command(server: str, application: str, place: Place, interface: str) -> list
             *("--bind", f"unix:{place}" if unix else tcp, "--umask", "0", "--no-control-socket"),
             application,
         ],
+        "gunicorn-uvicorn": [
+            *("--bind", f"unix:{place}" if unix else tcp, "--umask", "0", "--no-control-socket"),
+            *("--worker-class", "uvicorn.workers.UvicornWorker", application),
+        ],
+        "gunicorn-asgi": [
+            *("--bind", f"unix:{place}" if unix else tcp, "--umask", "0", "--no-control-socket"),
+            *("--worker-class", "asgi", application),
+        ],
+        "waitress-forwarding": [
+            *(f"--listen={tcp}", "--trusted-proxy=*"),
+            *("--trusted-proxy-headers=x-forwarded-for x-forwarded-port", application),
+        ],
         "waitress": [
             *(
                 [f"--unix-socket={place}", "--unix-socket-perms=666"]
@@ -68,17 +80,18 @@ def serving(
     place: Place,
     *,
     folder: Path = ROOT,
+    working: Path | None = None,
     variables: Mapping[str, str] | None = None,
     interface: str | None = None,
 ) -> Iterator[Place]:
-    """Runs the server until the block ends. `folder` is where the application is imported from;
-    `interface` is `asgi` or `wsgi`, for the one server that does not know.
+    """Runs the server until the block ends. `folder` is where the application is imported from, `working`
+    what a relative `place` starts at; `interface` is `asgi` or `wsgi`, for the one that does not know.
     """
     interface = interface or ("asgi" if application == ASGI else "wsgi")
     environment = {**os.environ, **(variables or {}), "PYTHONPATH": str(folder)}
     process = subprocess.Popen(
         command(server, application, place, interface),
-        cwd=folder,
+        cwd=working or folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

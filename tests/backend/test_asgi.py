@@ -70,6 +70,11 @@ def test_the_identity_reaches_the_application_in_its_scope(dialect: str) -> None
         ({"client": None, "server": None}, ["unix"], 200),
         ({"client": ("", "0"), "server": ("/run/app.sock", "0")}, ["unix"], 200),  # granian
         ({"client": ("", 0), "server": ("/run/app.sock", None)}, ["unix"], 200),
+        # gunicorn's own ASGI worker: the first two characters of the path, if there are two.
+        ({"client": None, "server": ("r", "u")}, ["unix"], 200),
+        ({"client": None, "server": ("a", "1")}, ["unix"], 200),
+        ({"client": None, "server": ("1",)}, ["unix"], 200),
+        ({"client": None, "server": ("127.0.0.1", "8000")}, ["unix"], 403),  # granian
         # A peer that has gone is told as nobody, on a listener that has a port.
         ({"client": None, "server": TCP_SERVER}, ["unix"], 403),
         ({"client": ("", 0), "server": TCP_SERVER}, ["unix"], 403),
@@ -96,6 +101,18 @@ def test_only_a_trusted_peer_may_tell(
         (("127.0.0.1", 0), "127.0.0.1"),
         (("127.0.0.1", 51), "10.9.9.9, 127.0.0.1:51"),
         (("::1", 51), "[::1]:51"),
+        # What Python's int takes for a port.
+        (("127.0.0.1", 51), "127.0.0.1:051"),
+        (("127.0.0.1", 51), "127.0.0.1:+51"),
+        (("127.0.0.1", 51), "127.0.0.1: 51"),
+        (("127.0.0.1", 51), "127.0.0.1:5_1"),
+        (("127.0.0.1", -51), "127.0.0.1:-051"),
+        (("127.0.0.1", 51), "[127.0.0.1]:051"),
+        (("127.0.0.1", 51), '"127.0.0.1:051"'),
+        (("127.0.0.1", 51), "\x85127.0.0.1:051"),
+        (("::1", 51), "[0:0::1]:051"),
+        (("127.0.0.1", 51), "[::ffff:127.0.0.1]:051"),
+        (("0:0::1", 51), "[0:0::1]:051"),
     ],
 )
 def test_a_peer_taken_from_x_forwarded_for_is_not_believed(
@@ -111,8 +128,9 @@ def test_a_peer_taken_from_x_forwarded_for_is_not_believed(
 
 def test_an_address_in_x_forwarded_for_beside_the_true_peer_does_no_harm() -> None:
     wrapped, _ = middleware(trusted_peers=["loopback"])
-    told = [*headers("x-client-cert"), ("X-Forwarded-For", "127.0.0.1")]
-    assert ask(wrapped, told, client=("127.0.0.1", 51), server=TCP_SERVER)[0]["status"] == 200
+    for address in ("127.0.0.1", "127.0.0.1, 10.9.9.9", "127.0.0.10:51", "127.0.0:51", "x:51", ""):
+        told = [*headers("x-client-cert"), ("X-Forwarded-For", address)]
+        assert ask(wrapped, told, client=("127.0.0.1", 51), server=TCP_SERVER)[0]["status"] == 200
 
 
 def test_a_refusal_is_plain_text_and_one_log_line_that_hold_no_header(

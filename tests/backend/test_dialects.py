@@ -7,13 +7,8 @@ from typing import get_args
 
 import pytest
 
-from handclasp.backend.dialects import (
-    DIALECTS,
-    FORWARDING_HEADERS,
-    OTHER_IDENTITY_HEADERS,
-    Field,
-    stripped_headers,
-)
+from handclasp.backend.believed import FORWARDING_HEADERS, OTHER_IDENTITY_HEADERS
+from handclasp.backend.dialects import DIALECTS, Field, stripped_headers
 from handclasp.spec.links import HEADER_PATTERN, Dialect
 
 EVERY_NAME = [
@@ -135,6 +130,24 @@ KNOWN_TO_BE_BELIEVED = [
     "X-User",
     "X-Goog-Authenticated-User-Email",
     "X-MS-CLIENT-PRINCIPAL-NAME",
+    "X-authentik-username",
+    "X-Vouch-User",
+    "X-Pomerium-Jwt-Assertion",
+    "X-Pomerium-Claim-Email",
+    "X-Auth-Username",
+    "X-Auth-Roles",
+    "X-Forwarded-Roles",
+    "X-Token-Subject",
+    "X-Userinfo",
+    "X-Forwarded-Client-DN",
+    "X-Client-Cert-Pem",
+    "X-Client-Cert-DER",
+    "SSL-Client-DN",
+    "Client-IP",
+    "Fastly-Client-IP",
+    "X-Azure-ClientIP",
+    "X-Replaced-Path",
+    "X-Forwarded-Context",
     "X-Handclasp-Rule",
     "X-Handclasp-Policy",
     "X-Handclasp-Verify",

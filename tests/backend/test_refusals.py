@@ -671,6 +671,18 @@ def test_which_hop_counts_is_chosen() -> None:
     assert reason(xfcc(f"{far},admin"), "xfcc", hop="original") is Reason.MALFORMED
 
 
+def test_an_element_that_is_odd_denies_nothing_that_another_says() -> None:
+    ours = element()
+    for odd in ("Role=admin", f"{ours};Role=admin", f"{ours};Hash={'0' * 64}"):
+        nearest = parse(xfcc(f"{odd},{ours}"), "xfcc", hop="nearest")
+        original = parse(xfcc(f"{ours},{odd}"), "xfcc", hop="original")
+        assert nearest == original == parse(xfcc(ours), "xfcc")
+        for text, hop in ((f"{odd},{ours}", "original"), (f"{ours},{odd}", "nearest")):
+            assert reason(xfcc(text), "xfcc", hop=hop) in (Reason.MALFORMED, Reason.DUPLICATE_KEY)
+    for open_ended in ('URI="', f'{ours};Subject="', "Ro le=x", 'URI=a"b'):
+        assert reason(xfcc(f"{open_ended},{ours}"), "xfcc", hop="nearest") is Reason.MALFORMED
+
+
 def test_keys_have_no_case_and_blanks_around_separators_do_not_matter() -> None:
     text = f'cert="{escaped(caller().pem)}" ; uri=spiffe://example.org/svc-b'
     assert parse(xfcc(text), "xfcc") is not None

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from tests.integration.ingress_stage import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.backend.serving import Place
 
@@ -186,12 +186,68 @@ def test_uvicorn_as_it_comes_is_told_to_leave_the_peer_alone() -> None:
             assert (answer.status, b"rewritten-peer" in answer.body) == (403, True)
 
 
-def test_uvicorn_that_believes_everybody_cannot_be_talked_into_trust() -> None:
+# What Python's int takes for a port, and hosts in other clothes.
+SPELLINGS = (
+    *("{}", "{}:4711", "{}:04711", "{}:+4711", "{}: 4711", "{}:4_711", "{}:-1", "{}:0"),
+    *("[{}]:4711", "[{}]:04711", "[{}]: 7", "[{}]:+7", ",{}:1", "{}:07,10.9.9.9", "{}:07 "),
+)
+
+
+@pytest.mark.parametrize("server", ["uvicorn-as-it-comes", "gunicorn-uvicorn"])
+def test_uvicorn_that_believes_everybody_cannot_be_talked_into_trust(server: str) -> None:
     (port,) = ports(1)
-    variables = {"HANDCLASP_TEST_TRUSTED": "10.0.0.5,unix", "FORWARDED_ALLOW_IPS": "*"}
-    with serving("uvicorn-as-it-comes", ASGI, port, variables=variables):
-        for address in ("10.0.0.5", "10.0.0.5:4711", "unix", "", ",10.0.0.5:1"):
+    variables = {"HANDCLASP_TEST_TRUSTED": "10.0.0.5,::1,unix", "FORWARDED_ALLOW_IPS": "*"}
+    with serving(server, ASGI, port, variables=variables):
+        assert ask(port, TOLD).status == 403
+        for address in ("unix", "", *(one.format("10.0.0.5") for one in SPELLINGS)):
             assert ask(port, [*TOLD, ("X-Forwarded-For", address)]).status == 403
+        for address in ("::1", "[::1]", "[::1]:07", "[0:0::1]:07", "[::ffff:10.0.0.5]:07"):
+            assert ask(port, [*TOLD, ("X-Forwarded-For", address)]).status == 403
+        two = [("X-Forwarded-For", "10.0.0.5:07"), ("X-Forwarded-For", "x")]
+        assert ask(port, [*TOLD, *two]).status == 403
+
+
+def test_uvicorn_as_it_comes_does_not_make_a_stranger_loopback() -> None:
+    (port,) = ports(1)
+    with serving(
+        "uvicorn-as-it-comes", ASGI, port, variables={"HANDCLASP_TEST_TRUSTED": "loopback"}
+    ):
+        for spelling in SPELLINGS:
+            told = [*TOLD, ("X-Forwarded-For", spelling.format("127.0.0.1"))]
+            assert ask(port, told).status == 403
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost", "[localhost]", '"localhost"', '"local\\host"', "[]", "[]:5.", '"[]"']
+)
+def test_waitress_on_a_port_cannot_be_told_that_it_is_a_unix_socket(
+    forwarding: int, address: str
+) -> None:
+    for more in ([], [("X-Forwarded-Port", "/run/app.sock")]):
+        answer = ask(forwarding, [*TOLD, ("X-Forwarded-For", address), *more])
+        assert (answer.status, b"rewritten-peer" in answer.body) == (403, True)
+
+
+@pytest.fixture(scope="module")
+def forwarding() -> Iterator[int]:
+    """waitress that takes the peer's address from X-Forwarded-For of everybody."""
+    (port,) = ports(1)
+    with serving("waitress-forwarding", WSGI, port):
+        yield port
+
+
+def test_gunicorns_own_asgi_worker_is_known_on_a_unix_socket_with_a_relative_path(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells the first two characters of the path as the server's host and port."""
+    monkeypatch.chdir(place)
+    (port,) = ports(1)
+    for path in (Path("r1.sock"), Path("1"), Path("run.sock"), place / "asgi.sock"):
+        with serving("gunicorn-asgi", ASGI, path, working=place):
+            assert ask(path, TOLD).status == 200
+            assert ask(path, TOLD[:1]).status == 400
+    with serving("gunicorn-asgi", ASGI, port):
+        assert ask(port, TOLD).status == 403
 
 
 BEFORE = ["X-Before: x"]  # what a folded line would go on from

@@ -62,23 +62,35 @@ def test_headers_that_came_twice_are_known_although_they_were_joined(dialect: st
     assert not application.environs
 
 
+WAITRESS = {"REMOTE_PORT": "None"}
+
+
 @pytest.mark.parametrize(
-    ("address", "trusted", "status"),
+    ("address", "more", "trusted", "status"),
     [
-        ("", ["unix"], 200),
-        ("localhost", ["unix"], 200),  # waitress
-        ("unix", ["unix"], 403),
-        (None, ["unix"], 403),
-        ("127.0.0.1", ["unix"], 403),
-        ("127.0.0.1", ["loopback"], 200),
-        ("10.0.0.9", ["loopback"], 403),
-        ("", ["loopback"], 403),
-        ("localhost", ["loopback"], 403),
+        ("", {}, ["unix"], 200),
+        ("", {"REMOTE_PORT": "4711"}, ["unix"], 403),
+        ("", {"REMOTE_PORT": ""}, ["unix"], 403),
+        ("localhost", WAITRESS, ["unix"], 200),
+        ("localhost", {}, ["unix"], 403),  # granian's wrapper
+        ("localhost", {"REMOTE_PORT": "4711"}, ["unix"], 403),
+        ("localhost", {**WAITRESS, "HTTP_X_FORWARDED_FOR": "10.0.0.9"}, ["unix"], 200),
+        ("localhost", {**WAITRESS, "HTTP_X_FORWARDED_FOR": "localhost:None"}, ["unix"], 403),
+        ("localhost", {**WAITRESS, "HTTP_FORWARDED": 'For="local\\Host:None"'}, ["unix"], 403),
+        ("unix", {}, ["unix"], 403),
+        (None, {}, ["unix"], 403),
+        ("127.0.0.1", {}, ["unix"], 403),
+        ("127.0.0.1", {}, ["loopback"], 200),
+        ("10.0.0.9", {}, ["loopback"], 403),
+        ("", {}, ["loopback"], 403),
+        ("localhost", WAITRESS, ["loopback"], 403),
     ],
 )
-def test_only_a_trusted_peer_may_tell(address: str | None, trusted: list[str], status: int) -> None:
+def test_only_a_trusted_peer_may_tell(
+    address: str | None, more: dict[str, str], trusted: list[str], status: int
+) -> None:
     wrapped, application = middleware(trusted_peers=trusted)
-    environ = environ_of(headers("x-client-cert"), REMOTE_ADDR=address)
+    environ = environ_of(headers("x-client-cert"), REMOTE_ADDR=address, **more)
     if address is None:
         del environ["REMOTE_ADDR"]
     assert ask(wrapped, environ)[0] == status

@@ -9,7 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from handclasp.identity.denied import Denied, denied_by, denied_certificate, denied_serial
+from handclasp.identity.denied import (
+    Denied,
+    body_digest,
+    denied_by,
+    denied_certificate,
+    denied_serial,
+    listed_by,
+)
 from tests import pki
 from tests.identity.specimens import NOW, caller, issuing, name
 
@@ -51,6 +58,40 @@ def test_a_revocation_list_denies_what_it_names() -> None:
     assert not denied.holds(caller("a", serial=pair.certificate.serial_number, issuer=foreign))
 
 
+def test_lists_are_kept_apart_and_never_copied() -> None:
+    pair = pki.leaf(issuing(), "a")
+    first, second = (pki.crl(issuing(), [pair], number=number) for number in (1, 2))
+    one, other = (listed_by([x509.load_pem_x509_crl(crl)]) for crl in (first, second))
+    whole = denied_certificate("aa" * 32) | one
+    assert next(iter(whole.listed)) is next(iter(one.listed))
+    assert whole.holds(caller("a", serial=pair.certificate.serial_number))
+    assert whole.digest() != one.digest()
+    assert one.digest() == other.digest(), "a new list of the same certificates is no other policy"
+    assert one.digest() != Denied().digest() == (Denied() | Denied()).digest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Denied(bodies=frozenset(["aa" * 32])),
+        Denied(authorities=frozenset([issuing().certificate])),
+        denied_serial("CN=a", 1),
+    ],
+)
+def test_all_that_is_denied_counts_for_the_policy(other: Denied) -> None:
+    told = denied_certificate("aa" * 32)
+    assert len({Denied().digest(), told.digest(), other.digest(), (told | other).digest()}) == 4
+
+
+def test_a_ca_that_a_list_names_is_refused_but_not_denied() -> None:
+    authority = pki.authority("Lower", issuer=issuing())
+    listed = listed_by([x509.load_pem_x509_crl(pki.crl(issuing(), [authority]))])
+    assert listed.holds_authority(authority.certificate)
+    assert not listed.denies_authority(authority.certificate)
+    digest = Denied(bodies=frozenset([body_digest(authority.certificate)]))
+    assert digest.denies_authority(authority.certificate)
+
+
 def entry(serial: int, *extensions: x509.ExtensionType) -> x509.RevokedCertificate:
     builder = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW)
     for extension in extensions:
@@ -58,8 +99,11 @@ def entry(serial: int, *extensions: x509.ExtensionType) -> x509.RevokedCertifica
     return builder.build()
 
 
-def test_entries_may_name_another_issuer_and_take_back_a_hold() -> None:
-    """RFC 5280 sections 5.3.3 and 5.3.1."""
+@pytest.mark.parametrize("indirect", [True, False])
+def test_entries_take_back_a_hold_and_of_an_indirect_list_may_name_another_issuer(
+    indirect: bool,
+) -> None:
+    """RFC 5280 sections 5.3.1, 5.3.3 and 5.2.5."""
     foreign = name((NameOID.COMMON_NAME, "Foreign CA"))
     entries = [
         entry(1),
@@ -75,11 +119,14 @@ def test_entries_may_name_another_issuer_and_take_back_a_hold() -> None:
     )
     for one in entries:
         builder = builder.add_revoked_certificate(one)
+    if indirect:
+        point = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
+        builder = builder.add_extension(point, critical=True)
     denied = denied_by([builder.sign(issuing().private_key, hashes.SHA256())])
     assert {serial for _, serial in denied.serials} == {1, 3, 4}
     assert denied.holds(caller(serial=1))
     assert not denied.holds(caller(serial=2))
-    assert not denied.holds(caller(serial=3))
     assert denied == denied | Denied()
-    assert denied_serial("CN=Foreign CA", 3).serials <= denied.serials
-    assert denied_serial("CN=Foreign CA", 4).serials <= denied.serials
+    for serial in (3, 4):
+        assert (denied_serial("CN=Foreign CA", serial).serials <= denied.serials) == indirect
+        assert denied.holds(caller(serial=serial)) != indirect, "a CA speaks for itself alone"

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from handclasp.backend.dialects import DIALECTS
 from handclasp.backend.identity import IdentityError
 from handclasp.backend.parsing import parse
-from handclasp.backend.readers.xfcc import elements
+from handclasp.backend.readers.xfcc import element as read_element
+from handclasp.backend.readers.xfcc import split
 from handclasp.identity.encoders import Detail, Style, encode
 from tests.identity.specimens import caller, name
 
@@ -88,7 +89,7 @@ def test_whatever_the_names_hold_the_backend_sees_that_caller(dialect: str, who:
 @given(who=callers())
 def test_an_xfcc_element_without_certificate_stays_one_and_tells_no_more(who: Caller) -> None:
     text = encode("xfcc", who, BARE)[0][1]
-    found = elements(text)
+    found = [read_element(pairs) for pairs in split(text)]
     assert len(found) == 1
     assert found[0]["hash"] == [who.sha256]
     assert found[0].get("uri", []) in ([], list(who.alternative_names("uri")))

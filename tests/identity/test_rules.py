@@ -123,11 +123,46 @@ def test_other_san_rules_hold_for_their_own_type_only(rule: str, san: str, admit
 
 
 @pytest.mark.parametrize(
-    "mailbox", ["@example.org", "x@evil.org@example.org", "x@example.org@x.org"]
+    "local",
+    [
+        *("", "x@evil.org", '"x@evil.org"', " ops", "ops ", "o ps", '" ops"', '"ops "', '"\\ ops"'),
+        *(
+            '"ops\\ "',
+            '" "',
+            '""',
+            '"',
+            '"ops',
+            'ops"',
+            ".ops",
+            "ops.",
+            "o..ps",
+            "o,ps",
+            "<ops",
+            "ops\n",
+        ),
+        *("\tops", "ops\x00", "öps", '"o\x01ps"', '"ops\\"', '"o"ps"', "ops(x)", "ops;x", "o\\ps"),
+    ],
 )
-def test_a_mailbox_that_is_none_is_nobodys(mailbox: str) -> None:
+def test_a_mailbox_that_is_none_is_nobodys(local: str) -> None:
     # A certificate may hold any text there; the library makes only sensible ones.
+    mailbox = f"{local}@example.org"
     assert not holds("email:*@example.org", replace(caller(), sans=(f"email:{mailbox}",)))
+    with pytest.raises(ValueError, match="not a mailbox"):
+        compile_rule(AllowRule(AllowKind.EMAIL, mailbox))
+
+
+@pytest.mark.parametrize(
+    "local", ["ops", "first.last", "a+b", "o'hara", "*", '"a b"', '"a.\\"b"', '"a,b"', "x" * 64]
+)
+def test_a_mailbox_of_rfc_5321_is_somebodys(local: str) -> None:
+    who = replace(caller(), sans=(f"email:{local}@example.org",))
+    assert holds("email:*@example.org", who)
+    assert holds(f"email:{local}@EXAMPLE.org", who)
+    assert not holds("email:*@example.com", who)
+
+
+def test_a_mailbox_beyond_its_last_sign_is_none() -> None:
+    assert not holds("email:*@example.org", replace(caller(), sans=("email:x@example.org@x.org",)))
 
 
 def test_a_cn_rule_wants_the_only_cn_and_to_the_letter() -> None:

@@ -7,21 +7,24 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from handclasp.agent.control import ask as control_ask
 from handclasp.certs.dn import issuer_text
 from tests import pki
 from tests.integration.ingress_stage import link, ports, spec_of, until
-from tests.integration.running import Running, handclasp, write_spec
+from tests.integration.running import COMMAND, Running, handclasp, write_spec
 from tests.integration.servers import Backend
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -88,6 +91,15 @@ class Denying:
         )
 
 
+ODDLY = {
+    "outer-blanks": " Test CA ",
+    "tab": "Test\tCA",
+    "line-end": "Test CA\n",
+    "more-blanks": "  test \r\n\v ca  ",
+}
+"""CNs that OpenSSL takes for `Test CA`."""
+
+
 def ask(connection: http.client.HTTPSConnection, name: str) -> int:
     connection.request("GET", "/", headers={"Host": name})
     answer = connection.getresponse()
@@ -109,9 +121,8 @@ def spec(material: Material, port: int, backend: Backend, **clients: Any) -> dic
         link("asking", listen, url, clients=asked, forward=["rfc9440"]),
         link("native", listen, url),
     ]
-    return spec_of(
-        material, links, trust={"company": {"certificates": ["ca.pem"], "crl": ["ca.crl"]}}
-    )
+    trust = {"company": {"certificates": ["ca.pem"], "crl": ["ca.crl"]}}
+    return spec_of(material, links, trust=trust, rotation={"watch": False})
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +134,9 @@ def denying(material: Material, nginx_build: Path) -> Iterator[Denying]:
     (material.folder / "ca-first.pem").write_bytes(material.ca.pem + svc_b)
     spelled = pki.authority("TEST ca", organisation="example  ORG", key_label="ca Test CA")
     material.add("other-case", issuer=spelled, sans=["svc-x.internal"])
+    for name, common_name in ODDLY.items():
+        odd = pki.authority(common_name, key_label="ca Test CA")
+        material.add(name, issuer=odd, sans=["svc-x.internal"])
     (port,) = ports(1)
     with Backend() as backend:
         path = write_spec(material.folder, f"deny-{port}", spec(material, port, backend))
@@ -248,16 +262,40 @@ def test_the_serial_of_a_ca_is_not_said_to_be_refused_where_nginx_decides(
 def test_a_ca_that_is_not_known_is_not_said_to_be_refused(denying: Denying) -> None:
     done = denying.deny("other-ca.pem")
     assert done.returncode == 1
-    assert "asking: NOT refused at once: this CA is not known there" in done.stdout
+    for name in ("asking", "native"):
+        assert f"{name}: not concerned: the CA concerned does not lead to the trust" in done.stdout
+    assert "is it the right certificate?" in done.stdout
+    assert denying.both() == (200, 200)
 
 
-def test_a_leaf_that_spells_its_issuer_otherwise_is_refused_as_said(denying: Denying) -> None:
-    """OpenSSL compares names without case and runs of blanks, and so lets it in."""
-    assert denying.status(NATIVE, "other-case") == 200
-    done = denying.deny("other-case.pem")
+def test_a_ca_of_the_name_of_a_known_one_is_not_said_to_be_refused(denying: Denying) -> None:
+    twin = pki.authority("Test CA", key_label="twin")
+    (denying.material.folder / "twin-ca.pem").write_bytes(twin.pem)
+    done = denying.deny("twin-ca.pem")
+    assert done.returncode == 1
+    assert "refused from now on" not in done.stdout
+    assert denying.both() == (200, 200)
+
+
+def test_a_renewed_ca_of_the_same_key_is_denied_with_the_one_before(denying: Denying) -> None:
+    renewed = pki.authority("Test CA")
+    (denying.material.folder / "renewed-ca.pem").write_bytes(renewed.pem)
+    assert denying.deny("renewed-ca.pem").returncode == 1, "nginx decides on one link"
+    assert denying.both() == (403, 200)
+    assert denying.status(ASKING, "other-case") == 403, "it spells its issuer otherwise"
+
+
+@pytest.mark.parametrize("spelled", ["other-case", *ODDLY])
+def test_a_leaf_that_spells_its_issuer_otherwise_is_refused_as_said(
+    denying: Denying, spelled: str
+) -> None:
+    """OpenSSL compares names without case and outer and repeated blanks, and so lets it in."""
+    before = denying.both(spelled)
+    assert before == (200, 200)
+    done = denying.deny(f"{spelled}.pem")
     assert done.returncode == 0, done.stdout
-    assert denying.status(NATIVE, "other-case") == 403
-    assert denying.status(NATIVE) == 200
+    assert denying.both(spelled) == (403, 403)
+    assert denying.both() == (200, 200)
 
 
 @pytest.mark.parametrize("turned", [True, False])
@@ -270,6 +308,67 @@ def test_an_issuer_that_nobody_is_called_is_not_said_to_be_refused(
     assert done.returncode == 1
     assert "asking: refused from now on" not in done.stdout
     assert ("turned round it is" in done.stdout) is turned
+
+
+def test_what_is_told_is_taken_from_standard_input_and_as_openssl_prints_it(
+    denying: Denying,
+) -> None:
+    certificate = denying.material.client.certificate
+    piped = f"{COMMAND} deny --state-dir {denying.running.state} -"
+    for order, expected in ((piped, (403, 403)), (f"{piped} --undo", (200, 200))):
+        pem = denying.material.pair("svc-b")[0].read_bytes()
+        subprocess.run(order.split(), input=pem, check=True, timeout=60, capture_output=True)
+        assert denying.both() == expected
+    serial = f"serial={certificate.serial_number:X}"
+    done = denying.deny("--serial", serial, "--issuer", issuer_text(certificate))
+    assert done.returncode == 0, done.stdout
+    denying.deny(f" {certificate.fingerprint(hashes.SHA256()).hex()}\n", "--why", "a\nb")
+    assert denying.both() == (403, 403)
+    listed = denying.deny("--list").stdout
+    assert len(listed.splitlines()) == 3, "a line for each and a head"
+    assert "a b" in listed
+
+
+def test_the_leaked_key_of_a_ca_opens_nothing_once_its_file_is_denied(
+    material: Material, nginx_build: Path
+) -> None:
+    """A CA that only callers send; its key issues to itself, under other spellings, and makes another CA."""
+    sub = pki.authority("Sub CA", issuer=material.ca)
+    (material.folder / "sub.pem").write_bytes(sub.pem)
+    spelled = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "EXAMPLE org", _ASN1Type.T61String),
+            x509.NameAttribute(NameOID.COMMON_NAME, " sub  CA", _ASN1Type.BMPString),
+        ]
+    )
+    odd = replaced_subject(sub, spelled)
+    issuers = {"plainly": sub, "oddly": odd, "below": pki.authority("X", issuer=sub)}
+    for name, issuer in issuers.items():
+        leaf = material.add(name, issuer=issuer, sans=["svc-x.internal"])
+        if name == "oddly":
+            material.pair(name)[0].write_bytes(leaf.pem + sub.pem)
+    (port,) = ports(1)
+    with Backend() as backend:
+        written = spec(material, port, backend)
+        written["trust"]["company"].pop("crl")
+        path = write_spec(material.folder, f"leaked-{port}", written)
+        with Running(path, nginx_build) as running:
+            here = Denying(material, running, port)
+            assert [here.status(ASKING, name) for name in issuers] == [200, 200, 200]
+            done = here.deny("sub.pem")
+            assert "asking: refused from now on, and with it every caller" in done.stdout
+            assert "native: NOT refused at once" in done.stdout
+            assert [here.status(ASKING, name) for name in issuers] == [403, 403, 403]
+            assert here.status(ASKING) == 200, "the root issued that itself"
+            assert here.deny("sub.pem", "--undo").returncode == 0
+            assert [here.status(ASKING, name) for name in issuers] == [200, 200, 200]
+
+
+def replaced_subject(authority: pki.Pair, subject: x509.Name) -> pki.Pair:
+    """Something of this name to issue with in the CA's stead."""
+    (root,) = authority.issuers
+    certificate = pki.leaf(root, subject=subject).certificate
+    return pki.Pair(certificate, authority.private_key, authority.issuers)
 
 
 def test_undoing_what_was_not_denied_is_told_apart(denying: Denying) -> None:
@@ -387,22 +486,43 @@ def statuses_until(denying: Denying, over: Callable[[], bool]) -> set[int]:
     return seen
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_an_open_websocket_is_cut_only_where_the_spec_says_so(
-    material: Material, nginx_build: Path, denying: Denying, *, cut: bool
+@pytest.mark.parametrize(
+    ("keys", "ends_in", "told"),
+    [
+        ({"cut": True}, 0, "are ended within seconds"),
+        ({"max_stream_age": "3s"}, 3, "end within 3 s (`clients.max_stream_age`)"),
+        ({"max_stream_age": "none"}, None, "live on until they end (`clients.cut`)"),
+        ({}, 600, "end within 600 s"),
+    ],
+)
+def test_an_open_websocket_ends_when_the_spec_says_so(
+    material: Material,
+    nginx_build: Path,
+    denying: Denying,
+    keys: dict[str, Any],
+    ends_in: float | None,
+    told: str,
 ) -> None:
     (port,) = ports(1)
     with Backend() as backend:
-        written = spec(material, port, backend, **({"cut": True} if cut else {}))
+        written = spec(material, port, backend)
+        for one in written["ingress"]:
+            one["clients"] |= keys
         path = write_spec(material.folder, f"cut-{port}", written)
         with Running(path, nginx_build) as running:
             here = Denying(material, running, port)
             with here.websocket() as websocket:
-                done = here.deny("svc-b.pem", form="json")
-                assert json.loads(done.stdout)["cut"] is cut
-                assert until(lambda: ended(websocket), 12 if cut else 1) is cut
+                answer = json.loads(here.deny("svc-b.pem", form="json").stdout)
+                assert (answer["ends_in"], answer["cut"]) == (ends_in, ends_in == 0)
+                soon = ends_in is not None and ends_in < 10
+                if ends_in == 3:
+                    assert not ended(websocket)
+                assert until(lambda: ended(websocket), 15 if soon else 1) is soon
                 assert here.both("svc-x") == (200, 200)
                 assert here.both() == (403, 403)
+            again = here.deny("svc-b.pem")
+            assert "was denied already" in again.stdout
+            assert told in again.stdout, "what is open may be older"
 
 
 def ended(connection: socket.socket) -> bool:

@@ -98,11 +98,30 @@ SUBJECTS = {  # who → subject and the links that admit it
     "tilde": (name([attribute("~^.*")]), {"tilde"}),
 }  # fmt: skip
 
+# One name, whose parts nginx prints in either order: a set is sorted by its encoding.
+SETS = {
+    "set": name([attribute("Org", O)], [attribute("mv"), attribute("dev", OU)]),
+    "set-bmp": name(
+        [attribute("Org", O)],
+        [attribute("mv", _type=_ASN1Type.BMPString), attribute("dev", OU)],
+    ),
+}
+NEAR_SETS = {
+    "set-more": name(
+        [attribute("Org", O)], [attribute("mv"), attribute("dev", OU), attribute("x")]
+    ),
+    "set-less": name([attribute("Org", O)], [attribute("mv")]),
+    "set-apart": name([attribute("Org", O)], [attribute("mv")], [attribute("dev", OU)]),
+    "set-other": name([attribute("Org", O)], [attribute("mv"), attribute("dev+x", OU)]),
+}
+
 
 @pytest.fixture(scope="module")
 def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
     material.add("server-a", sans=NAMES, usages=[pki.SERVER])
     for who, (subject, _) in SUBJECTS.items():
+        material.add(who, subject=subject, key_label="same")
+    for who, subject in (SETS | NEAR_SETS).items():
         material.add(who, subject=subject, key_label="same")
     material.add("namesake", issuer=material.other_ca, subject=pki.dn("svc-b"))
     (port,) = ports(1)
@@ -118,6 +137,9 @@ def stage(material: Material, nginx_build: Path) -> Iterator[Stage]:
         links.append(one("dn", f"dn:{subject_text(material.client.certificate)}"))
         links.append(one("dn-loose", "dn:cn = svc-b , O=Example Org"))
         links.append(one("several", "cn:nobody", "cn:svc-x", "dn:CN=svc-b,O=Example Org"))
+        for turn, rule in (("cn", "dn:CN=mv+OU=dev,O=Org"), ("ou", "dn:OU=dev + CN=mv,O=Org")):
+            links.append(one(f"set-{turn}", rule))
+            links.append(one(f"set-{turn}-asked", rule, "dns:nobody.internal"))
         for listed in links:
             listed["forward"] = []  # the backend takes no header of 40 KB
         with running_stage(
@@ -166,6 +188,22 @@ def test_dn_rules_compare_the_whole_subject(
 ) -> None:
     answer = stage.caller.get("/", sni=f"{link_name}.example.com", credentials=stage.pair(who))
     assert answer.status == expected
+
+
+@pytest.mark.parametrize("link_name", ["set-cn", "set-ou", "set-cn-asked", "set-ou-asked"])
+def test_parts_that_are_joined_by_plus_have_no_order_whoever_decides(
+    stage: Stage, link_name: str
+) -> None:
+    assert {
+        subject_text(x509.load_pem_x509_certificates(stage.pair(who)[0].read_bytes())[0])
+        for who in SETS
+    } == {
+        "CN=mv+OU=dev,O=Org",
+        "OU=dev+CN=mv,O=Org",
+    }
+    for who in (*SETS, *NEAR_SETS):
+        answer = stage.caller.get("/", sni=f"{link_name}.example.com", credentials=stage.pair(who))
+        assert answer.status == (200 if who in SETS else 403), who
 
 
 def test_a_rule_holds_for_every_path_and_method(stage: Stage) -> None:

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handclasp.backend.readers.reader import one_pem
-from handclasp.certs.dn import name_text
+from handclasp.certs.dn import Attribute, name_text
+from handclasp.identity.names import read_name
 from handclasp.nginx.parts import RuleSet
 from handclasp.nginx.render.allow import (
     allow_map,
@@ -102,6 +103,42 @@ def test_a_dn_rule_admits_exactly_its_own_subject(subject: Pairs, other: Pairs) 
     assert admits(rule, name_text(name(other))) == (name_text(name(other)) == text)
 
 
+@given(subject=SUBJECTS.filter(bool), other=SUBJECTS, data=st.data())
+def test_a_dn_rule_means_to_nginx_what_it_means_to_the_authorizer(
+    subject: Pairs, other: Pairs, data: st.DataObject
+) -> None:
+    """Parts joined by + in whatever order they are written, or encoded."""
+    shuffled = [data.draw(st.permutations(rdn)) for rdn in reversed(subject)]
+    rule = AllowRule(AllowKind.DN, written(shuffled))
+    near = [rdn[: data.draw(st.integers(1, len(rdn)))] for rdn in subject]
+    for one in (subject, other, near, [*subject, *near]):
+        text = name_text(name(one))
+        assert admits(rule, text) == (read_name(text) == read_name(rule.value))
+        # Certificates whose sets are in another order than X.690 wants are read all the same.
+        odd = written([data.draw(st.permutations(rdn)) for rdn in reversed(one)])
+        assert admits(rule, odd) == (read_name(odd) == read_name(rule.value))
+    assert admits(rule, written(subject[::-1]))
+
+
+def written(rdns: Pairs) -> str:
+    """RFC 4514 text with the attributes of each relative name in this order."""
+    return ",".join(
+        "+".join(str(Attribute(oid.dotted_string, value)) for oid, value in rdn) for rdn in rdns
+    )
+
+
+def test_an_attribute_that_is_named_twice_is_wanted_twice() -> None:
+    rule = AllowRule(AllowKind.DN, "CN=a+OU=b+CN=a,O=x")
+    assert admits(rule, "OU=b+CN=a+CN=a,O=x")
+    for text in (
+        "CN=a+OU=b+OU=b,O=x",
+        "CN=a+OU=b,O=x",
+        "CN=a+CN=a+CN=a,O=x",
+        "CN=a+OU=b+CN=ab,O=x",
+    ):
+        assert not admits(rule, text)
+
+
 @given(subject=SUBJECTS, verdict=st.sampled_from(["NONE", "FAILED:SUCCESS:", "FAILED:x", ""]))
 def test_no_rule_admits_what_was_not_verified(subject: Pairs, verdict: str) -> None:
     text = name_text(name(subject))
@@ -118,11 +155,13 @@ def test_no_rule_admits_what_was_not_verified(subject: Pairs, verdict: str) -> N
         ",".join(["OU=x"] * 20_000) + ",CN=svc-bb",
         "+".join(["OU=CN"] * 20_000) + ",CN=svc-b,CN=svc-b",
         "OU=" + "CN=svc-b" * 20_000,
+        "+".join(["OU=x"] * 20_000) + "+CN=svc-bb,O=y",
     ],
 )
 def test_no_subject_makes_a_pattern_slow(subject: str) -> None:
     began = time.perf_counter()
     assert not admits(AllowRule(AllowKind.CN, "svc-b"), subject)
+    assert not admits(AllowRule(AllowKind.DN, "OU=x+CN=svc-b+OU=z+OU=x,O=y"), subject)
     assert time.perf_counter() - began < 0.5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,3 +86,32 @@ def test_answers_are_found_and_emptied_but_left_to_nginx(
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="put a policy in force"):
         Enforcement(tmp_path, Access(0o700), tmp_path).set_policy("aa-1")
+
+
+@pytest.mark.parametrize(("many", "most"), [(10, 30), (2000, 1)])
+def test_files_that_are_there_cost_nothing_and_many_new_ones_are_waited_for_together(
+    enforcement: Enforcement, monkeypatch: pytest.MonkeyPatch, many: int, most: int
+) -> None:
+    waits: list[object] = []
+    wanted = {("a", f"{number:04X}"): "CN=A" for number in range(many)}
+    fsync, sync = os.fsync, os.sync
+
+    def noted_all() -> None:
+        waits.append(None)
+        sync()
+
+    def noted(file: int) -> None:
+        waits.append(file)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "sync", noted_all)
+    (enforcement._denied / "a").mkdir()
+    enforcement.set_denied(wanted, lambda *_: True)
+    assert 0 < len(waits) <= most
+    waits.clear()
+    enforcement.set_denied(wanted, lambda *_: True)
+    assert waits == []
+    enforcement.set_denied({**wanted, ("a", "FFFFFF"): "CN=A"}, lambda *_: True)
+    assert len(waits) == 2, "the file and its directory"
+    assert (enforcement._denied / "a" / "FFFFFF").stat().st_mode & 0o777 == 0o600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 
@@ -9,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handclasp.backend.identity import IdentityError
-from handclasp.backend.readers.xfcc import elements
+from handclasp.backend import IdentityError, parse
 from handclasp.identity.encoders import Detail, Style, encode
 from handclasp.identity.encoders.xfcc import element, well_formed
 from handclasp.nginx.render.authorizer import _PREVIOUS
@@ -24,6 +24,13 @@ pytestmark = pytest.mark.skipif(
 )
 PATTERN = re.compile(rf"\A{_PREVIOUS}\Z".replace("(?<hc_", "(?P<hc_"))
 OURS = element(caller("hop"), Style())
+BEFORE = [
+    "Hash=ab",
+    'By=x;Subject="CN=a,O=b";URI=spiffe://x/y',
+    'Subject="O=a\\, b\\"c"',
+    'URI=";x=";Hash=ab',
+    'URI=a,URI=b;Cert=""',
+]
 PIECES = (
     "Hash=ab",
     "By=",
@@ -43,9 +50,9 @@ PIECES = (
 TEXTS = st.lists(
     st.sampled_from(("x", "\\", '\\"', "\\\\", '"', ",", ";", "=", "URI=")), max_size=5
 ).map("".join)
-PAIRS = st.tuples(st.sampled_from(("Hash=", "URI=", "By=", "Subject=")), TEXTS, st.booleans()).map(
-    lambda parts: f'{parts[0]}"{parts[1]}"' if parts[2] else parts[0] + parts[1]
-)
+PAIRS = st.tuples(
+    st.sampled_from(("Hash=", "URI=", "By=", "Subject=", "X=")), TEXTS, st.booleans()
+).map(lambda parts: f'{parts[0]}"{parts[1]}"' if parts[2] else parts[0] + parts[1])
 VALUES = st.one_of(
     st.text(alphabet='ab,;="\\ =\t\x00\x7fü', max_size=30),
     st.lists(st.sampled_from(PIECES), max_size=14).map("".join),
@@ -64,12 +71,20 @@ def test_what_the_pattern_lets_through_is_well_formed(value: str) -> None:
 def test_ours_is_the_last_element_behind_whatever_the_pattern_lets_through(value: str) -> None:
     if not PATTERN.match(value):
         return
-    try:
-        found = elements(f"{value},{OURS}")
-    except IdentityError:
-        return  # of keys that are not XFCC's: refused, not misread
-    assert found[-1:] == elements(OURS)
-    assert len(found) >= 2
+    told = [("X-Forwarded-Client-Cert", f"{value},{OURS}")]
+    assert parse(told, "xfcc", hop="nearest") == parse([(told[0][0], OURS)], "xfcc")
+    with contextlib.suppress(
+        IdentityError
+    ):  # keys twice, or what is no hash, are refused there alone
+        assert parse(told, "xfcc", hop="original") != parse(told, "xfcc", hop="nearest")
+
+
+@given(VALUES, st.sampled_from(BEFORE))
+def test_what_was_joined_of_two_headers_is_never_let_through(value: str, second: str) -> None:
+    """nginx joins them by a comma and a blank. The first may be of the hop's client, the second is then
+    what the hop wrote."""
+    assert PATTERN.match(second)
+    assert not PATTERN.match(f"{value}, {second}")
 
 
 @given(VALUES)
@@ -98,7 +113,7 @@ def _open_at(text: str, place: int, *, escapes: bool) -> bool:
 def test_everything_we_write_may_stand_before(case: str, style: Style) -> None:
     ((_, value),) = encode("xfcc", golden_cases.load(case), style)
     assert PATTERN.match(value)
-    assert PATTERN.match(f"{value},{value}, {value}")
+    assert PATTERN.match(f"{value},{value},{value}")
 
 
 HOSTILE = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
@@ -111,6 +126,9 @@ def test_everything_we_write_of_hostile_subjects_may_stand_before(one: str, two:
     assert PATTERN.match(element(who, style))
 
 
-@pytest.mark.parametrize("value", ["", "x", 'Subject="', "Hash=a,", "Hash=a\n"])
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", 'Subject="', "Hash=a,", "Hash=a\n", "X=y", "Hash=a;Foo=b", "Hash=a, Hash=b"],
+)
 def test_what_is_no_element_may_not(value: str) -> None:
     assert not PATTERN.match(value)

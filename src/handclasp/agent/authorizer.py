@@ -9,25 +9,26 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from handclasp.agent import journal
-from handclasp.agent.denials import Denials, denied_files, holds
+from handclasp.agent.denials import Denials, denied_files, holding
 from handclasp.agent.listed import beyond_files, listed_files
+from handclasp.agent.listed_trust import list_authorities
+from handclasp.agent.newer_lists import joined
 from handclasp.agent.policies import Question, make_policies
-from handclasp.errors import EnvironmentFault
+from handclasp.errors import EnvironmentFault, HandclaspError
 from handclasp.nginx.durable import fresh_name
 from handclasp.nginx.enforcement import wipe
 from handclasp.nginx.render.authorizer import ANSWER, HOP, QUESTION, REASON
 from handclasp.spec.access import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -42,6 +43,17 @@ if TYPE_CHECKING:
 
 _MOST_HEADER_BYTES = 256 * 1024
 _BACKLOG = 1024
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of an order: whether it `changed` anything, and why it is not `in_force` everywhere or not
+    `written`, if so."""
+
+    changed: bool
+    in_force: str | None = None
+    written: str | None = None
 
 
 class Authorizer:
@@ -54,6 +66,8 @@ class Authorizer:
         self._prepared: Prepared | None = None
         self._former: Prepared | None = None
         self._lists: dict[str, tuple[datetime, TrustMaterial]] = {}
+        self._problem: str | None = None
+        self._retry: asyncio.Task[None] | None = None
         self.denials = Denials(state.path)
         self._runner = web.ServerRunner(
             web.Server(
@@ -77,6 +91,8 @@ class Authorizer:
 
     async def stop(self) -> None:
         """Closes the socket."""
+        if self._retry is not None:
+            self._retry.cancel()
         await self._runner.cleanup()
 
     def take(self, prepared: Prepared) -> None:
@@ -87,7 +103,7 @@ class Authorizer:
         if prepared.plan is not None:
             if prepared is not self._prepared:
                 self._former, self._prepared = self._prepared, prepared
-            self._enforce(prepared.plan, self._material(prepared))
+            self._enforce(prepared.plan, self.material(prepared))
 
     def relist(self, trust: Mapping[str, TrustMaterial]) -> None:
         """Other revocation lists for some trusts, read just now. Raises EnvironmentFault."""
@@ -98,37 +114,75 @@ class Authorizer:
         self._lists |= {name: (now, one) for name, one in trust.items()}
         self._again()
         if prepared is not None and prepared.plan is not None:
-            loaded, material = prepared.material, self._material(prepared)
+            loaded, material = prepared.material, self.material(prepared)
             for link, what in beyond_files(prepared.plan, loaded, material):
                 journal.warning("refused only after HUP: nginx decides", link=link, what=what)
 
-    def deny(self, denial: Denial) -> bool:
-        """Refuses a certificate from the next request on; whether it was not refused before. Raises
-        EnvironmentFault."""
-        try:
-            return self.denials.add(denial)
-        finally:
-            # In force whether it could be written or not, and whether it was told before or not: what was
-            # done about it then may have failed.
-            self._again()
+    def deny(self, denial: Denial) -> Done:
+        """Refuses a certificate from the next request on. Raises ValueError for what names none."""
+        known = self.denials.add(denial)
+        # In force whether it can be written or not, and whether it was told before or not: what was done
+        # about it then may have failed.
+        in_force = self._tried(self._again)
+        written = self._tried(self.denials.write)
+        self._problem = in_force or written
+        return Done(known, in_force=in_force, written=written)
 
-    def undo(self, denial: Denial) -> bool:
-        """Takes a denial back; whether there was one. Raises EnvironmentFault."""
+    def undo(self, denial: Denial) -> Done:
+        """Takes a denial back. Raises EnvironmentFault, with the denial still there."""
         known = self.denials.remove(denial)
-        self._again()
-        return known
+        self._problem = in_force = self._tried(self._again)
+        return Done(known, in_force=in_force)
+
+    @property
+    def problem(self) -> str | None:
+        """What stands in the way of denials that were told; None when nothing does. It is tried again."""
+        return self._problem
+
+    def _tried(self, what: Callable[[], None]) -> str | None:
+        """Why it could not be done; it is then tried again until it can."""
+        try:
+            what()
+        except (HandclaspError, OSError) as error:
+            if self._retry is None:
+                self._retry = asyncio.get_running_loop().create_task(self._retried())
+            return _why(error)
+        return None
+
+    async def _retried(self) -> None:
+        """Until denials are in force and written."""
+        wait = _RETRY_SECONDS
+        while self._problem is not None:
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_RETRY_SECONDS)
+            try:
+                self._again()
+                self.denials.write()
+            except (HandclaspError, OSError) as error:
+                self._problem = _why(error)
+                continue
+            self._problem = None
+            journal.warning("denials are in force and written", denied=len(self.denials.entries))
+        self._retry = None
 
     def _again(self) -> None:
         if self._prepared is not None and self._prepared.plan is not None:
-            self._enforce(self._prepared.plan, self._material(self._prepared))
+            self._enforce(self._prepared.plan, self.material(self._prepared))
 
-    def _material(self, prepared: Prepared) -> Material:
-        """What the plan was made from, with lists that were read later: going back to a plan, or new
-        addresses for it, must not bring back a list of before."""
+    def material(self, prepared: Prepared) -> Material:
+        """What the plan was made from, with the newest of its lists and of those that were read by
+        themselves. Which of both came first does not matter: a rotation may overtake the watch, and going
+        back to a plan must not bring back a list of before. Only an order does that."""
         trust = dict(prepared.material.trust)
+        servers = prepared.plan.ingress if prepared.plan else ()
         for name, (read_at, newer) in self._lists.items():
-            if name in trust and read_at > prepared.read_at:
-                trust[name] = replace(trust[name], crls=newer.crls, crl_files=newer.crl_files)
+            if name not in trust or not trust[name].crls:
+                continue  # no lists are asked for
+            if prepared.older_lists and read_at <= prepared.read_at:
+                continue
+            links = [server.link for server in servers if server.trust == name]
+            known = list_authorities(prepared.material, name, links)
+            trust[name] = joined(trust[name], newer, known, now=self._clock.now())
         return replace(prepared.material, trust=trust)
 
     def _enforce(self, plan: Plan, material: Material) -> None:
@@ -143,7 +197,7 @@ class Authorizer:
         if enforcement.set_policy(name) and kept:
             asyncio.get_running_loop().run_in_executor(None, wipe, kept)
         enforcement.set_denied(
-            denied_files(plan, entries), partial(holds, entries), self._listed(plan, material)
+            denied_files(plan, entries), holding(entries), self._listed(plan, material)
         )
 
     def _listed(self, plan: Plan, material: Material) -> dict[tuple[str, str], str]:
@@ -171,6 +225,10 @@ class Authorizer:
         if not decision.allowed:
             journal.info("caller refused", reason=decision.reason, why=decision.sentence)
         return _response(answer)
+
+
+def _why(error: HandclaspError | OSError) -> str:
+    return error.message if isinstance(error, HandclaspError) else str(error)
 
 
 def _response(answer: Answer) -> web.Response:

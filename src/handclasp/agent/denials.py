@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from base64 import b64decode
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cryptography import x509
+
 from handclasp.backend.certificate import serial_text
-from handclasp.certs import dn
+from handclasp.certs.private_keys import UNREADABLE
 from handclasp.errors import EnvironmentFault, UsageError
-from handclasp.identity.denied import Denied, denied_certificate, denied_serial
+from handclasp.identity.denied import Denied, denied_certificate, denied_serial, joined
 from handclasp.identity.names import loose_key
 from handclasp.nginx.durable import Access, replace_file, reported
 from handclasp.nginx.render.denied import issuer_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
-
-    from cryptography import x509
 
     from handclasp.nginx.parts import IngressServer, Plan
 
@@ -36,7 +37,9 @@ _ACCESS = Access(0o600)
 class Denial:
     """One certificate: by `sha256` (lower-case hex), by `issuer` (RFC 4514) with `serial`, or by both.
 
-    `authority`: it is a CA, and what it issued is meant. `since` is ISO 8601; `why` is for people.
+    `body` is the SHA-256 of what is signed in it: with that, the agent needs no issuer and serial, which
+    another CA of the same name may have given too. `authority`: it is a CA, and what its key signed is
+    meant; `certificate` is then its DER in base64. `since` is ISO 8601; `why` is for people.
     """
 
     since: str
@@ -45,7 +48,9 @@ class Denial:
     serial: int | None = None
     subject: str | None = None
     why: str | None = None
+    body: str | None = None
     authority: bool = False
+    certificate: str | None = None
 
     @property
     def key(self) -> tuple[str | None, str | None, int | None]:
@@ -54,19 +59,34 @@ class Denial:
 
     def meets(self, other: Denial) -> bool:
         """Whether both name one certificate, by whatever they have in common."""
-        by_digest = self.sha256 is not None and self.sha256 == other.sha256
-        return by_digest or (self.serial is not None and self.key[1:] == other.key[1:])
+        if self.sha256 is not None and other.sha256 is not None:
+            # Two CAs of one name may have given one serial.
+            return self.sha256 == other.sha256
+        return self.serial is not None and self.key[1:] == other.key[1:]
 
     def denied(self) -> Denied:
         """As the policies ask for it. Raises ValueError for what names no certificate."""
-        one = Denied()
+        several = []
         if self.sha256 is not None:
-            one |= denied_certificate(self.sha256)
-        if self.issuer is not None and self.serial is not None:
-            one |= denied_serial(self.issuer, self.serial)
-        if one == Denied():
+            several.append(denied_certificate(self.sha256))
+        if self.body is not None:
+            several.append(Denied(bodies=denied_certificate(self.body).certificates))
+        elif self.issuer is not None and self.serial is not None:
+            several.append(denied_serial(self.issuer, self.serial))
+        if not several:
             raise ValueError("a denial names a SHA-256, or an issuer and a serial")
-        return one
+        if (authority := self.ca()) is not None:
+            several.append(Denied(authorities=frozenset([authority])))
+        return joined(several)
+
+    def ca(self) -> x509.Certificate | None:
+        """The CA that is denied, if its certificate is known. Raises ValueError."""
+        if self.certificate is None or not self.authority:
+            return None
+        try:
+            return x509.load_der_x509_certificate(b64decode(self.certificate, validate=True))
+        except UNREADABLE as error:
+            raise ValueError(f"certificate cannot be read: {error}") from error
 
 
 def read_denial(told: dict[str, Any]) -> Denial:
@@ -74,7 +94,7 @@ def read_denial(told: dict[str, Any]) -> Denial:
     known = set(Denial.__dataclass_fields__)
     if unknown := told.keys() - known:
         raise ValueError(f"unknown key {min(unknown)!r}")
-    words = ("sha256", "issuer", "since", "subject", "why")
+    words = ("sha256", "issuer", "since", "subject", "why", "body", "certificate")
     for key, kind in (("serial", int), *((word, str) for word in words)):
         value = told.get(key)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
@@ -95,7 +115,15 @@ class Denials:
 
     def __init__(self, state: Path) -> None:
         self._path = state / FILE
-        self.entries: tuple[Denial, ...] = ()
+        self._entries: tuple[Denial, ...] = ()
+        self._denied = Denied()
+        self.written = True
+        """Whether the file says what the entries say."""
+
+    @property
+    def entries(self) -> tuple[Denial, ...]:
+        """All of them, oldest first."""
+        return self._entries
 
     def load(self, *, expected: bool = False) -> None:
         """Reads the file. Raises EnvironmentFault; `expected`: also when there is none."""
@@ -109,38 +137,56 @@ class Denials:
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
         try:
-            self.entries = tuple(read_denial(one) for one in json.loads(text)["denied"])
+            self._hold(tuple(read_denial(one) for one in json.loads(text)["denied"]))
         except (ValueError, TypeError, KeyError) as error:
             raise self._unreadable(str(error)) from error
 
     def add(self, denial: Denial) -> bool:
-        """Whether it is a new one. Raises EnvironmentFault when it could not be written; it is among the
-        entries all the same, so that it can be in force until the agent ends."""
-        if any(one.key == denial.key for one in self.entries):
-            self._write(self.entries)  # what was told before may not have been written then
-            return False
-        self.entries = (*self.entries, denial)
-        self._write(self.entries)
+        """Whether it says more than those before; it is not written yet (`write`)."""
+        for at, one in enumerate(self._entries):
+            if one.key == denial.key:
+                fuller = _fuller(one, denial)
+                if fuller == one:
+                    return False
+                self._hold((*self._entries[:at], fuller, *self._entries[at + 1 :]))
+                self.written = False
+                return True
+        # Not all of them anew: there may be thousands.
+        self._denied |= denial.denied()
+        self._entries = (*self._entries, denial)
+        self.written = False
         return True
 
     def remove(self, denial: Denial) -> bool:
         """Every denial of the same certificate; whether there was one. Raises EnvironmentFault with all of
         them still there."""
-        rest = tuple(one for one in self.entries if not one.meets(denial))
-        if len(rest) == len(self.entries):
+        rest = tuple(one for one in self._entries if not one.meets(denial))
+        if len(rest) == len(self._entries):
             return False
         self._write(rest)
-        self.entries = rest
+        self._hold(rest)
         return True
+
+    def write(self) -> None:
+        """Writes what was added. Raises EnvironmentFault; it is among the entries all the same, so that it
+        can be in force until the agent ends."""
+        if not self.written:
+            self._write(self._entries)
 
     def denied(self) -> Denied:
         """All of them, as the policies ask for it."""
-        return joined(self.entries)
+        return self._denied
+
+    def _hold(self, entries: tuple[Denial, ...]) -> None:
+        self._denied = joined(one.denied() for one in entries)
+        self._entries = entries
 
     def _write(self, entries: tuple[Denial, ...]) -> None:
-        content = json.dumps({"denied": [asdict(one) for one in entries]}, indent=1) + "\n"
+        lines = ",\n".join(_line(one) for one in entries)
+        content = f'{{"denied": [\n{lines}\n]}}\n'
         with reported("write the denials in", self._path.parent):
             replace_file(self._path, content.encode(), _ACCESS)
+        self.written = True
 
     def _unreadable(self, why: str) -> EnvironmentFault:
         return EnvironmentFault(
@@ -150,66 +196,48 @@ class Denials:
         )
 
 
-def joined(entries: Iterable[Denial]) -> Denied:
-    """Several as one."""
-    whole = Denied()
-    for one in entries:
-        whole |= one.denied()
-    return whole
+def _line(denial: Denial) -> str:
+    told = {field: getattr(denial, field) for field in Denial.__dataclass_fields__}
+    return json.dumps({field: value for field, value in told.items() if value is not None})
+
+
+def _fuller(known: Denial, told: Denial) -> Denial:
+    """The denial with what is told of it beyond that."""
+    return replace(
+        known,
+        body=known.body or told.body,
+        authority=known.authority or told.authority,
+        certificate=known.certificate or told.certificate,
+        subject=known.subject or told.subject,
+    )
 
 
 def denied_files(plan: Plan, entries: Iterable[Denial]) -> dict[tuple[str, str], str]:
     """(issuer's directory, serial) → issuer's name, of each denial that a link without authorizer can
     enforce."""
+    told = tuple(entries)
     return {
         file: name
         for server in plan.ingress
         if server.authorizer is None
-        for entry in entries
-        for file, name in _files(server, entry).items()
+        for file, name in _files(server, told)
     }
 
 
-def holds(entries: Iterable[Denial], issuer: str, serial: str) -> bool:
-    """Whether a denial stands for this certificate."""
-    named = loose_key(issuer)
-    return any(
-        entry.serial is not None
-        and serial_text(entry.serial) == serial
-        and entry.issuer is not None
-        and loose_key(entry.issuer) == named
-        for entry in entries
-    )
-
-
-def enforced(
-    server: IngressServer, denial: Denial, authorities: Iterable[x509.Certificate] = ()
-) -> str | None:
-    """Why this link does not, or may not, refuse the certificate from the next request on; None when it
-    does. `authorities` are the CAs known there: a serial may be one's."""
-    native = server.authorizer is None
-    if denial.authority or (native and any(map(denial.denied().holds_authority, authorities))):
-        return _spared(server, denial)
-    if not native and denial.sha256 is not None:
-        return None
-    if denial.serial is None or denial.issuer is None:
-        return (
-            "nginx decides there by itself and knows no SHA-256:"
-            " deny the certificate's file, or its serial and issuer"
-        )
-    if _files(server, denial):
-        return None
-    told = f"the issuer {denial.issuer} is not among the CAs known there"
-    if turned := _turned(server, denial.issuer):
-        return f"{told}; turned round it is: --issuer '{turned}'"
-    if not native:
-        return f"{told}: a certificate is refused only if its issuer is called just so"
-    return f"{told}: name it under `clients.intermediates`"
+def holding(entries: Iterable[Denial]) -> Callable[[str, str], bool]:
+    """Says of an issuer's name and a serial, as nginx writes it, whether a denial stands for that."""
+    held = {
+        (loose_key(one.issuer), serial_text(one.serial))
+        for one in entries
+        if one.issuer is not None and one.serial is not None
+    }
+    return lambda issuer, serial: (loose_key(issuer), serial) in held
 
 
 def parse_serial(text: str) -> int:
-    """Hex as openssl and nginx print it, colons allowed. Raises UsageError."""
-    digits = text.replace(":", "").removeprefix("0x").removeprefix("0X")
+    """Hex as openssl and nginx print it, `serial=` before it and colons allowed. Raises UsageError."""
+    digits = text.strip().removeprefix("serial=").replace(":", "")
+    digits = digits.removeprefix("0x").removeprefix("0X")
     if not _SERIAL.fullmatch(digits):
         raise UsageError(
             f"{text!r} is not a serial", hint="hex digits, as `openssl x509 -serial` prints them"
@@ -217,36 +245,13 @@ def parse_serial(text: str) -> int:
     return int(digits, 16)
 
 
-def _spared(server: IngressServer, denial: Denial) -> str | None:
-    """Why what a CA issued gets in there all the same; None when it does not."""
-    if server.authorizer is None:
-        return (
-            "nginx decides there by itself: what a CA issued is refused once its issuer's revocation list"
-            " says so, or once it is no longer under the trust, and HUP was sent"
-        )
-    known = {loose_key(name) for name in server.issuers}
-    if denial.subject is None or loose_key(denial.subject) not in known:
-        return "this CA is not known there: name it under `clients.intermediates`"
-    return None
-
-
-def _turned(server: IngressServer, issuer: str) -> str | None:
-    """The CA whose name this is in the order of encoding, as openssl prints it."""
-    try:
-        name = dn.parse(issuer)
-    except dn.DistinguishedNameError:
-        return None
-    wanted = loose_key(str(dn.DistinguishedName(tuple(reversed(name.rdns)))))
-    return next((one for one in server.issuers if loose_key(one) == wanted), None)
-
-
-def _files(server: IngressServer, denial: Denial) -> dict[tuple[str, str], str]:
-    if denial.issuer is None or denial.serial is None:
-        return {}
-    wanted = loose_key(denial.issuer)
-    serial = serial_text(denial.serial)
-    return {
-        (issuer_directory(server.trust, name), serial): name
-        for name in server.issuers
-        if loose_key(name) == wanted
-    }
+def _files(
+    server: IngressServer, entries: Iterable[Denial]
+) -> Iterator[tuple[tuple[str, str], str]]:
+    names: dict[str, list[tuple[str, str]]] = {}
+    for name in server.issuers:
+        names.setdefault(loose_key(name), []).append((issuer_directory(server.trust, name), name))
+    for one in entries:
+        if one.issuer is not None and one.serial is not None:
+            for directory, name in names.get(loose_key(one.issuer), ()):
+                yield (directory, serial_text(one.serial)), name

@@ -26,13 +26,17 @@ def listed_files(plan: Plan, material: Material) -> dict[tuple[str, str], str]:
     long list the latest entries, since there is a file for each."""
     files: dict[tuple[str, str], str] = {}
     for server in plan.ingress:
-        if server.authorizer is None and (lists := _lists(server, material)):
+        if server.authorizer is None and (serials := _latest(server, material)):
             names: dict[str, list[str]] = {}
             for name in server.issuers:
                 names.setdefault(loose_key(name), []).append(name)
-            for issuer, serial in denied_lately_by(lists).serials:
-                for name in names.get(issuer, ()):
-                    files[issuer_directory(server.trust, name), serial_text(serial)] = name
+            places = {
+                issuer: [(issuer_directory(server.trust, one), one) for one in several]
+                for issuer, several in names.items()
+            }
+            for issuer, serial in serials:
+                for directory, name in places.get(issuer, ()):
+                    files[directory, serial_text(serial)] = name
     return files
 
 
@@ -52,6 +56,13 @@ def beyond_files(plan: Plan, loaded: Material, material: Material) -> Iterator[t
                     server.link,
                     f"{facts.label(authority)} is revoked, and with it what it issued",
                 )
+
+
+def _latest(server: IngressServer, material: Material) -> frozenset[tuple[str, int]]:
+    """The latest of each list, and what is on none yet."""
+    lists = _lists(server, material)
+    unlisted = material.trust[server.trust].withdrawn - denied_by(lists).serials
+    return denied_lately_by(lists).serials | unlisted
 
 
 def _lists(server: IngressServer, material: Material) -> tuple[x509.CertificateRevocationList, ...]:

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from handclasp.agent import journal
-from handclasp.agent.denials import Denial, enforced, read_denial
+from handclasp.agent.denials import Denial, read_denial
+from handclasp.agent.reach import reaches
 from handclasp.backend.certificate import serial_text
 from handclasp.errors import HandclaspError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from handclasp.agent.authorizer import Authorizer
+    from handclasp.agent.authorizer import Authorizer, Done
     from handclasp.agent.carrier import Applied
+    from handclasp.spec.links import IngressLink
 
 
 class Orders:
@@ -30,12 +32,12 @@ class Orders:
         self,
         authorizer: Authorizer,
         in_effect: Callable[[], Applied | None],
-        cut: Callable[[], bool],
+        revoked: Callable[[Iterable[IngressLink]], float | None],
     ) -> None:
-        """`cut` ends connections that are open now, and says whether it can."""
+        """`revoked` bounds connections that are open now, and says in how many seconds they end at most."""
         self._authorizer = authorizer
         self._in_effect = in_effect
-        self._cut = cut
+        self._revoked = revoked
 
     def routes(self) -> list[web.RouteDef]:
         """For the application behind the socket."""
@@ -62,43 +64,78 @@ class Orders:
         try:
             done = self._authorizer.deny(denial) if deny else self._authorizer.undo(denial)
         except HandclaspError as error:
-            kept = "refused until the agent ends, but not written down: " if deny else ""
-            return web.json_response({"error": f"{kept}{error.message}"}, status=500)
-        if done:
-            journal.warning(
-                "certificate denied" if deny else "denial taken back",
-                sha256=denial.sha256 or "-",
-                issuer=denial.issuer or "-",
-                serial=serial_text(denial.serial) if denial.serial is not None else "-",
-                why=denial.why or "-",
-            )
-        links = self._links(denial)
-        cut = deny and done and any(link["cut"] for link in links) and self._cut()
-        told = {"changed": done, "denial": _as_json(denial), "links": links, "cut": cut}
-        return web.json_response(told)
-
-    def _links(self, denial: Denial) -> list[dict[str, Any]]:
-        """Every ingress link, and why it does not enforce the denial at once, if so."""
+            return web.json_response({"error": error.message}, status=500)
+        _note(denial, done, deny=deny)
+        if (why := _failure(done, deny=deny)) is not None:
+            return web.json_response({"error": why}, status=500)
         applied = self._in_effect()
-        if applied is None:
-            return []
-        material = applied.prepared.material
-        cutting = {link.name for link in applied.prepared.spec.ingress if link.clients.cut}
-        return [
-            {
-                "name": server.link,
-                "at_once": (
-                    why := enforced(server, denial, material.authorities(server.trust, server.link))
-                )
-                is None,
-                "why_not": why,
-                "cut": server.link in cutting,
-            }
-            for server in applied.plan.ingress
-        ]
+        links = [] if applied is None else _links(applied, denial)
+        # Also when it was told before: what was opened then may be open still.
+        concerned = {link["name"] for link in links if link["concerned"]} if deny else set()
+        ends_in = self._revoked(_named(applied, concerned))
+        told = {
+            "changed": done.changed,
+            "denial": _as_json(denial),
+            "links": links,
+            "cut": ends_in == 0,
+            "ends_in": ends_in,
+        }
+        return web.json_response(told)
 
     def _entries(self) -> tuple[Denial, ...]:
         return self._authorizer.denials.entries
+
+
+def _note(denial: Denial, done: Done, *, deny: bool) -> None:
+    facts = {
+        "sha256": denial.sha256 or "-",
+        "issuer": denial.issuer or "-",
+        "serial": serial_text(denial.serial) if denial.serial is not None else "-",
+        "why": denial.why or "-",
+    }
+    if done.changed:
+        journal.warning("certificate denied" if deny else "denial taken back", **facts)
+    if done.in_force is not None:
+        journal.error("denials are not in force", because=done.in_force, **facts)
+    if done.written is not None:
+        journal.error("denials are not written", because=done.written, **facts)
+
+
+def _failure(done: Done, *, deny: bool) -> str | None:
+    """What the operator has to know; None when all was done."""
+    if done.in_force is not None and deny:
+        return f"NOT refused everywhere, which is tried again until it is: {done.in_force}"
+    if done.in_force is not None:
+        return f"taken back, but not everywhere, which is tried again until it is: {done.in_force}"
+    if done.written is not None:
+        return (
+            "refused until the agent ends, but not written down, which is tried again until it is:"
+            f" {done.written}"
+        )
+    return None
+
+
+def _named(applied: Applied | None, names: Collection[str]) -> Iterator[IngressLink]:
+    for link in applied.prepared.spec.ingress if applied else ():
+        if link.name in names:
+            yield link
+
+
+def _links(applied: Applied, denial: Denial) -> list[dict[str, Any]]:
+    """Every ingress link, and why it does not enforce the denial at once, if so."""
+    prepared = applied.prepared
+    cutting = {link.name for link in prepared.spec.ingress if link.clients.cut}
+    return [
+        {
+            "name": one.link,
+            "at_once": one.at_once,
+            "why_not": one.why_not,
+            "beside": one.beside,
+            "concerned": one.concerned,
+            "cut": one.link in cutting,
+        }
+        for one in reaches(applied.plan, prepared.material, denial)
+    ]
 
 
 def _as_json(denial: Denial) -> dict[str, Any]:

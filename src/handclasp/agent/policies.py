@@ -7,11 +7,14 @@ its digest is part of the key nginx keeps answers under, and moving on to anothe
 
 from __future__ import annotations
 
-import hashlib
+import functools
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
+from handclasp.agent.list_lives import ListLives, Standing
 from handclasp.certs.names import subject_alt_names
 from handclasp.certs.private_keys import UNREADABLE
 from handclasp.certs.trust_checks import signed_crl
@@ -21,7 +24,7 @@ from handclasp.identity.caller import (
     read_caller,
 )
 from handclasp.identity.chain import Authorities
-from handclasp.identity.denied import Denied, denied_by
+from handclasp.identity.denied import Denied, Same, joined, listed_by
 from handclasp.identity.encoders.encode import WITH_CHAIN, encode_all, line_size
 from handclasp.identity.encoders.style import Style
 from handclasp.identity.policy import Decision, judge
@@ -31,8 +34,6 @@ from handclasp.spec.access import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-
-    from cryptography import x509
 
     from handclasp.certs.material import Material, TrustMaterial
     from handclasp.identity.caller import Caller
@@ -44,6 +45,7 @@ _NOT_KEPT = timedelta()
 _ON_ITS_WAY = timedelta(seconds=3)
 """nginx counts from when an answer comes, for which it waits two seconds, and all times are whole ones."""
 _MOST_FORMER = 1000
+_REMEMBERED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class LinkPolicy:
     asked: Authorizer
     authorities: Authorities
     refused: Denied
+    lists: ListLives | None
     hops: tuple[Rule, ...]
     by: tuple[str, ...]
 
@@ -126,10 +129,14 @@ class Policies:
         link = rule.link
         barred = link.authorities.bars(certificate, now=now)
         decision = judge(rule.allow, caller, now=now, denied=link.refused, barred=barred)
+        standing = _standing(link, certificate, now) if decision.allowed else Standing()
+        if standing.reason is not None:
+            # Not kept: the list that ends it may come at any moment, and need not move the policy.
+            return Answer(_refused(standing.reason, standing.sentence))
         answer = Answer(decision)
         if decision.allowed:
             answer = _described(link, caller, decision)
-        return self._kept(answer, rule, question, caller, now)
+        return self._kept(answer, rule, question, caller, now, until=standing.until)
 
     def _anonymous(self, rule: RulePolicy, question: Question, now: datetime) -> Answer:
         answer = Answer(_refused(Reason.NO_CERTIFICATE, "the caller showed no certificate"))
@@ -149,13 +156,17 @@ class Policies:
         question: Question,
         caller: Caller | None,
         now: datetime,
+        until: datetime | None = None,
     ) -> Answer:
         if question.policy != self.name:
             # Asked under another policy than the one that answers: it would be kept under the wrong name.
             return answer
         fresh, outage = rule.link.asked.fresh, rule.link.asked.outage
         if caller is not None:
-            left = max(_NOT_KEPT, _until_change(caller, now) - _ON_ITS_WAY)
+            change = _until_change(caller, now)
+            if until is not None:
+                change = min(change, until - now)
+            left = max(_NOT_KEPT, change - _ON_ITS_WAY)
             fresh, outage = min(fresh, left), max(_NOT_KEPT, min(outage, left - fresh))
         return Answer(answer.decision, answer.headers, answer.hop, fresh, outage)
 
@@ -169,10 +180,8 @@ def make_policies(
         for server in plan.ingress
         if server.authorizer is not None
     }
-    refused = denied
-    for link in links.values():
-        refused |= link.refused
-    rules = _former_rules(former, refused) if former else {}
+    refused = joined((denied, *(link.refused for link in links.values())))
+    rules = _former_rules(former, refused, links) if former else {}
     for server in plan.ingress:
         if server.authorizer is None:
             continue
@@ -187,18 +196,25 @@ def make_policies(
                 chained=needs_chain((*allow, *link.hops))
                 or not WITH_CHAIN.isdisjoint(server.authorizer.dialects),
             )
-    digest = _digest(refused)
+    digest = refused.digest()
     return Policies(rules, digest, digest)
 
 
-def _former_rules(former: Policies, refused: Denied) -> dict[str, RulePolicy]:
-    """Rules of before, which refuse what they did and what is refused now. All share one set of that."""
+def _former_rules(
+    former: Policies, refused: Denied, now: Mapping[str, LinkPolicy]
+) -> dict[str, RulePolicy]:
+    """Rules of before, which refuse what they did and what is refused now. All share one set of that.
+    How long lists count is as it is `now` for a link of that name."""
     kept = list(former.rules.items())[-_MOST_FORMER:]
     links = {id(rule.link): rule.link for _, rule in kept}
-    for one in {id(link.refused): link.refused for link in links.values()}.values():
-        refused |= one
+    refused = joined({refused, *(link.refused for link in links.values())})
     replaced = {
-        known: replace(link, refused=refused, authorities=link.authorities.refusing(refused))
+        known: replace(
+            link,
+            refused=refused,
+            lists=now[link.link].lists if link.link in now else link.lists,
+            authorities=link.authorities.refusing(refused),
+        )
         for known, link in links.items()
     }
     return {name: replace(rule, link=replaced[id(rule.link)]) for name, rule in kept}
@@ -215,9 +231,15 @@ def genuine_lists(
 def genuine(authority: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:
     """Whether a list is this CA's; one that cannot be read is nobody's."""
     try:
-        return signed_crl(authority, crl)
+        return crl.issuer == authority.subject and _signed(authority, Same(crl))
     except UNREADABLE:
         return False
+
+
+@functools.lru_cache(_REMEMBERED)
+def _signed(authority: x509.Certificate, crl: Same) -> bool:
+    assert isinstance(crl.value, x509.CertificateRevocationList)
+    return signed_crl(authority, crl.value)
 
 
 def _link_policy(
@@ -226,7 +248,8 @@ def _link_policy(
     trust, intermediates = material.trust[server.trust], material.between(server.link)
     leaf = material.identities[server.identity].leaf
     names = subject_alt_names(leaf) if leaf else ()
-    refused = denied | denied_by(genuine_lists(trust, intermediates))
+    unlisted = Denied(listed=frozenset([trust.withdrawn]))
+    refused = joined((denied, listed_by(genuine_lists(trust, intermediates)), unlisted))
     return LinkPolicy(
         link=server.link,
         asked=asked,
@@ -234,14 +257,17 @@ def _link_policy(
             trust.all_anchors(), intermediates, depth=server.depth, refused=refused
         ),
         refused=refused,
+        lists=ListLives.of(trust, (*trust.all_anchors(), *intermediates)),
         hops=compile_rules(asked.hops),
         by=tuple(name.removeprefix("uri:") for name in names if name.startswith("uri:")),
     )
 
 
-def _digest(refused: Denied) -> str:
-    named = sorted((*refused.certificates, *map(repr, refused.serials)))
-    return hashlib.sha256("\n".join(named).encode()).hexdigest()[:32]
+def _standing(link: LinkPolicy, certificate: x509.Certificate, now: datetime) -> Standing:
+    if link.lists is None:
+        return Standing()
+    chain = link.authorities.chain(certificate, now=now)
+    return link.lists.standing(certificate, chain, now=now)
 
 
 def _described(link: LinkPolicy, caller: Caller | None, decision: Decision) -> Answer:

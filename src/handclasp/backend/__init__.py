@@ -4,7 +4,8 @@
 ``parsing``        headers of a dialect → identity; ``readers/`` has one reader for each dialect
 ``certificate``    what a DER certificate says; ``distinguished`` names, ``encodings`` of headers,
                    ``agreement`` of what is told beside a certificate with the certificate
-``gate``           who may tell: trusted peers, refusals, log lines
+``gate``           who may tell: trusted peers, refusals, log lines; ``forwarding``: whether the
+                   request may have named its peer itself
 ``asgi``, ``wsgi``, ``django``, ``starlette``  the gate for each kind of application
 ``compact``        the format of the dialect `handclasp`
 ``dialects``       the header names of every identity dialect, in one list

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from handclasp.backend.forwarding import names_with_more
 from handclasp.backend.gate import Gate, Refusal
 from handclasp.backend.identity import IdentityError, Reason
 from handclasp.backend.peers import UNIX
@@ -76,8 +77,17 @@ def _peer(scope: Scope) -> str | None:
     if client and client[0]:
         # Nobody's address is the word that stands for unix sockets.
         return None if client[0] == UNIX else str(client[0])
-    is_unix = not server or server[1] is None or str(server[0]).startswith("/")
-    return UNIX if is_unix else None
+    return UNIX if _is_unix(server) else None
+
+
+def _is_unix(server: Any) -> bool:
+    """Whether `scope["server"]` is a unix socket's. gunicorn's own ASGI worker tells the first two
+    characters of the path: `("/", "r")`, or `("r", "u")` of a relative one.
+    """
+    if not server or len(server) < 2 or server[1] is None:
+        return True
+    host, port = str(server[0]), server[1]
+    return host.startswith("/") or (len(host) == 1 and isinstance(port, str))
 
 
 def _check_rewritten(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
@@ -87,12 +97,8 @@ def _check_rewritten(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
     client = scope.get("client")
     if not client or not client[0]:
         return
-    host, port = client[0], client[1]
-    told = (f"{host}:{port}".encode(), f"[{host}]:{port}".encode())
-    if not port or any(
-        name == b"x-forwarded-for" and any(text in value for text in told)
-        for name, value in headers
-    ):
+    told = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+    if not client[1] or names_with_more(told, str(client[0])):
         raise IdentityError(
             Reason.REWRITTEN_PEER,
             "the server took the peer's address from X-Forwarded-For: turn that off "

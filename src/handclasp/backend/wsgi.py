@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 KEY: Final = "handclasp.client_identity"
-# gunicorn and uWSGI leave REMOTE_ADDR empty on a unix socket, waitress writes a word.
-_UNIX_ADDRESSES: Final = frozenset({"", "localhost"})
+# waitress writes this on a unix socket; gunicorn and granian leave REMOTE_ADDR empty.
+_WAITRESS: Final = "localhost"
+_FORWARDING: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
 
 
 class EnvironGate:
@@ -46,10 +47,10 @@ class EnvironGate:
 
     def admit(self, environ: Environ) -> ClientIdentity | Refusal | None:
         """Also removes the headers of other dialects from the environ, if it lets the request in."""
-        address = environ.get("REMOTE_ADDR")
-        peer = UNIX if address in _UNIX_ADDRESSES else None if address == UNIX else address
+        peer = environ.get("REMOTE_ADDR")
         try:
             _check_rewritten(environ)
+            peer = _peer(environ)
             collected = self._gate.reader.collect(
                 (name, environ[key]) for key, name in self._names.items() if key in environ
             )
@@ -79,6 +80,28 @@ class ClientIdentityMiddleware:
             return [admitted.body]
         environ[self._key] = admitted
         return self._app(environ, start_response)
+
+
+def _peer(environ: Environ) -> str | None:
+    """The peer's address, "unix", or None. Raises IdentityError (rewritten-peer).
+
+    What stands for a unix socket may also be what waitress (`trusted_proxy`) or granian's wrapper made
+    of `X-Forwarded-For: localhost` or `[]`, on a port. waitress always tells a port, None as text on a
+    unix socket; those that leave the address empty tell none there.
+    """
+    address, port = environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT")
+    if address == "":
+        is_unix = port is None
+    elif address == _WAITRESS:
+        told = "".join(environ.get(name, "") for name in _FORWARDING)
+        is_unix = port == "None" and _WAITRESS not in told.replace("\\", "").lower()
+    else:
+        return None if address == UNIX else address
+    if not is_unix:
+        raise IdentityError(
+            Reason.REWRITTEN_PEER, "the server took the peer's address from a header: turn that off"
+        )
+    return UNIX
 
 
 def _check_rewritten(environ: Environ) -> None:

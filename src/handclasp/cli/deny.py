@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,11 @@ _HEX = re.compile(
 """Also as an allow rule and as `openssl x509 -fingerprint -sha256` write it."""
 
 
+_MOST_BYTES = 1 << 20
+
+
 @click.command(epilog="Example: handclasp deny leaked.pem --why 'laptop stolen'")
-@click.argument("certificate", metavar="[FILE|SHA256]", required=False)
+@click.argument("certificate", metavar="[FILE|-|SHA256]", required=False)
 @click.option("--serial", metavar="HEX", help="Serial of the certificate, with --issuer.")
 @click.option(
     "--issuer", metavar="DN", help="Its issuer, as RFC 4514 text: CN=Issuing CA,O=Example."
@@ -49,7 +53,9 @@ def deny(
     The running agent refuses it from the next request on, on open connections and resumed sessions too, and
     remembers it. With the certificate's file every ingress link can do that; a link whose rules nginx
     decides by itself knows no SHA-256, and the answer then says so. The file of a CA stands for all that
-    it issued, where the agent decides. Exit code 1 means that some link does not refuse it at once.
+    its key signed, in this certificate of the CA or another, where the agent decides; so is whoever has no
+    known way to the trust refused there from then on. `-` reads a certificate from standard input. Exit code
+    1 means that some link does not refuse it at once, or that none is concerned.
     """
     from handclasp.agent.control import CONTROL_SOCKET, ask
     from handclasp.agent.prepare import state_directory
@@ -70,7 +76,7 @@ def deny(
 
     order = "/undo" if undo else "/deny"
     answer = asyncio.run(ask(control, "POST", order, asdict(denial)))
-    ok = answer["changed"] if undo else all(link["at_once"] for link in answer["links"])
+    ok = answer["changed"] if undo else _refused(answer["links"])
     _show(form, {"ok": ok, **answer}, _told(answer, undo=undo))
     return ExitCode.OK if ok else ExitCode.FINDINGS
 
@@ -99,22 +105,39 @@ def _denial(
             "which certificate? Name its file, its SHA-256, or --serial with --issuer",
             hint="`handclasp deny --list` shows what is denied",
         )
-    if (written := _HEX.fullmatch(certificate)) and not Path(certificate).exists():
+    if certificate == "-":
+        data = sys.stdin.buffer.read(_MOST_BYTES)
+        return _of_certificates(data, "standard input", since, why)
+    if (written := _HEX.fullmatch(certificate.strip())) and not Path(certificate).exists():
         return Denial(since=since, sha256=written["digest"].replace(":", "").lower(), why=why)
     return _of_file(Path(certificate), since, why)
 
 
+def _refused(links: list[dict[str, Any]]) -> bool:
+    """By every link that is concerned, and one is; or there is no link."""
+    concerned = [link for link in links if link["concerned"]]
+    return all(link["at_once"] for link in concerned) and (bool(concerned) or not links)
+
+
 def _of_file(file: Path, since: str, why: str | None) -> Denial:
-    from handclasp.agent.denials import Denial
-    from handclasp.certs.read import read_objects
     from handclasp.findings import FindingsError
-    from handclasp.identity.caller import UnreadableCertificateError, read_caller
     from handclasp.keys.files import read_file
 
     read = read_file(file)
     if read.problem is not None:
         raise FindingsError([read.problem], exit_code=ExitCode.USAGE)
-    certificates = read_objects(read.data or b"", source=str(file)).certificates
+    return _of_certificates(read.data or b"", str(file), since, why)
+
+
+def _of_certificates(data: bytes, file: str, since: str, why: str | None) -> Denial:
+    from base64 import b64encode
+
+    from handclasp.agent.denials import Denial
+    from handclasp.certs.read import read_objects
+    from handclasp.identity.caller import UnreadableCertificateError, read_caller
+    from handclasp.identity.denied import body_digest
+
+    certificates = read_objects(data, source=file).certificates
     if not certificates:
         raise UsageError(
             f"{file} holds no certificate that can be read",
@@ -139,7 +162,9 @@ def _of_file(file: Path, since: str, why: str | None) -> Denial:
         serial=leaf.serial,
         subject=leaf.subject,
         why=why,
+        body=body_digest(leaf.certificate),
         authority=leaf.is_ca,
+        certificate=b64encode(leaf.der).decode() if leaf.is_ca else None,
     )
 
 
@@ -167,20 +192,35 @@ def _told(answer: dict[str, Any], *, undo: bool) -> str:
     if undo:
         return f"{name} is no longer denied" if answer["changed"] else f"{name} was not denied"
     lines = [f"denied: {name}" if answer["changed"] else f"{name} was denied already"]
-    for link in answer["links"]:
-        state = (
-            "refused from now on" if link["at_once"] else f"NOT refused at once: {link['why_not']}"
-        )
-        lines.append(f"  {link['name']}: {state}")
+    lines += [f"  {link['name']}: {_state(link)}" for link in answer["links"]]
     if not answer["links"]:
         lines.append("  no ingress link is in effect")
-    if answer["cut"]:
-        lines.append("  open connections of this nginx are ended within seconds")
-    else:
-        lines.append(
-            "  WebSockets and streams that are open live on until they end (`clients.cut`)"
-        )
+    elif not any(link["concerned"] for link in answer["links"]):
+        lines.append("  no ingress link is concerned: is it the right certificate?")
+    lines.append(f"  {_open_connections(answer)}")
     return "\n".join(lines)
+
+
+def _state(link: dict[str, Any]) -> str:
+    from handclasp.cli.output import printable
+
+    if link["at_once"]:
+        return "refused from now on" + (f", {link['beside']}" if link["beside"] else "")
+    if not link["concerned"]:
+        return printable(f"not concerned: {link['why_not']}")
+    beside = f" (those who connect are refused, {link['beside']})" if link["beside"] else ""
+    return printable(f"NOT refused at once: {link['why_not']}{beside}")
+
+
+def _open_connections(answer: dict[str, Any]) -> str:
+    if answer["cut"]:
+        return "open connections of this nginx are ended within seconds"
+    if (seconds := answer["ends_in"]) is not None:
+        return f"WebSockets and streams that are open end within {seconds:g} s (`clients.max_stream_age`)"
+    live = "WebSockets and streams that are open live on until they end"
+    if any(link["cut"] and link["concerned"] for link in answer["links"]):
+        return f"{live}: this nginx is not ours to end (reload it, and end its old workers)"
+    return f"{live} (`clients.cut`)"
 
 
 def _listed(answer: dict[str, Any]) -> str:
@@ -189,5 +229,8 @@ def _listed(answer: dict[str, Any]) -> str:
     if not answer["denied"]:
         return "no certificate is denied"
     rows = [("CERTIFICATE", "SINCE", "WHY")]
-    rows += [(_name(one), one["since"], printable(one["why"] or "-")) for one in answer["denied"]]
+    rows += [
+        (_name(one), one["since"], " ".join(printable(one["why"] or "-").split()))
+        for one in answer["denied"]
+    ]
     return table(rows)

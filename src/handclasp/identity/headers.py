@@ -7,7 +7,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import Final
 
-from handclasp.backend.dialects import DIALECTS, OTHER_IDENTITY_HEADERS
+from handclasp.backend.believed import OTHER_IDENTITY_HEADERS
+from handclasp.backend.dialects import DIALECTS
 from handclasp.identity.salvage import Oddity
 
 _LINE: Final = re.compile(r"(?P<name>[A-Za-z0-9!#$%&'*+.^_`|~-]+)[ \t]*:(?P<value>.*)", re.DOTALL)

@@ -8,13 +8,20 @@ wrote in other case is the same issuer.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.certs import dn
+from handclasp.certs import der, dn
 
 if TYPE_CHECKING:
     from handclasp.certs.dn import Attribute
+
+_REMEMBERED = 4096
+_CODECS = {12: "utf-8", 28: "utf-32-be", 30: "utf-16-be"} | dict.fromkeys(
+    (18, 19, 20, 22, 23, 24, 26), "latin-1"
+)
+"""How the characters of each ASN.1 string type are written."""
 
 COMMON_NAME, ORGANIZATIONAL_UNIT = "2.5.4.3", "2.5.4.11"
 
@@ -54,8 +61,10 @@ def read_name(text: str) -> Name:
     )
 
 
+@functools.lru_cache(_REMEMBERED)
 def loose_key(text: str) -> str:
-    """What two spellings of one name have in common: case and runs of blanks are ignored.
+    """What all spellings of one name have in common: no two names that OpenSSL takes for the same
+    (X509_NAME_cmp) have different ones. String types, case, outer blanks and runs of blanks are ignored.
 
     Made from RFC 4514 text; one that cannot be read keeps its spelling.
     """
@@ -67,7 +76,17 @@ def loose_key(text: str) -> str:
 
 
 def _loose(attribute: Attribute) -> str:
-    if isinstance(attribute.value, bytes):
+    text = attribute.value if isinstance(attribute.value, str) else _characters(attribute.value)
+    if text is None:
         return str(attribute)
-    value = " ".join(attribute.value.casefold().split())
-    return f"{attribute.oid}={dn.escape_value(value)}"
+    return f"{attribute.oid}={dn.escape_value(' '.join(text.casefold().split()))}"
+
+
+def _characters(value: bytes) -> str | None:
+    """Those of the DER of a string, as the value of an attribute whose type has no name is shown."""
+    try:
+        element = der.read_element(value)
+        codec = _CODECS.get(element.tag) if element.end == len(value) else None
+        return None if codec is None else element.content(value).decode(codec)
+    except (der.DerError, UnicodeDecodeError):
+        return None

@@ -8,7 +8,8 @@
 `spiffe://…`  the certificate is an X.509-SVID with this ID; at the end of the path, `/*` stands for one or
               more segments, and N of them for N or more. Trust domain without case, path exactly
 `uri:URI`     a URI name is URI, to the letter
-`email:ADDR`  a mailbox is ADDR: local part exactly, domain without case; `*@DOMAIN` any local part
+`email:ADDR`  a mailbox is ADDR: local part exactly, domain without case; `*@DOMAIN` any local part. One
+              that is no RFC 5321 mailbox (`" ops"@DOMAIN`, ` ops@DOMAIN`) is nobody's
 `ip:ADDR`     an address name is ADDR, or lies in the network ADDR/PREFIX
 `issuer:X`    the CA that signed the certificate, by the path to the trust bundle: the SHA-256 of its key,
               or its DN. Without such a path no issuer rule holds
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _HEX = re.compile(r"[0-9a-f]{64}")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+# RFC 5321 section 4.1.2, Dot-string or Quoted-string; not with what programs cut off or at: no blank at
+# the ends, no @ inside.
+_LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?!\\? )(?:[ !#-?A-\[\]-~]|\\[ -?A-~])+(?<! )"')
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
@@ -162,15 +167,15 @@ def _uri(value: str) -> Callable[[Caller], bool]:
 
 def _email(value: str) -> Callable[[Caller], bool]:
     local, at, domain = value.rpartition("@")
-    if not (local and at) or "@" in local or not local.isascii():
+    if not at or (local != "*" and not _LOCAL_PART.fullmatch(local)):
         raise ValueError(f"email:{shown(value)} is not a mailbox; write NAME@DOMAIN or *@DOMAIN")
     wanted = check_host_name(domain)
 
     def holds(caller: Caller) -> bool:
         for name in caller.alternative_names("email"):
             given, _, at_domain = name.rpartition("@")
-            plain = bool(given) and "@" not in given
-            if plain and at_domain.lower() == wanted and local in ("*", given):
+            is_mailbox = _LOCAL_PART.fullmatch(given) and at_domain.lower() == wanted
+            if is_mailbox and local in ("*", given):
                 return True
         return False
 

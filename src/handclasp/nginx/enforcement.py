@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CURRENT = "current"
 ANSWERS = "answers"
 POLICY, DENIED, AUTHORIZER = "policy", "denied", "ask"
+_FEW = 50
+"""So many files are waited for one by one; more, as those of a link that is new, take seconds that way."""
 
 
 class Enforcement:
@@ -87,31 +89,45 @@ class Enforcement:
         goes on with it because this one is refused, looks at it still. Raises EnvironmentFault.
         """
         with durable.reported("deny certificates in", self._denied):
-            for (issuer, serial), name in sorted(wanted.items()):
-                folder = self._denied / issuer
-                durable.ensure_directory(folder, self._passage)
-                with contextlib.suppress(FileExistsError):
-                    durable.write_file(folder / serial, name.encode(), durable.Access(0o600))
-                durable.fsync_directory(folder)
-            self._add(listed or {})
-            wanted = {**(listed or {}), **wanted}
-            for folder in [path for path in self._denied.iterdir() if path.is_dir()]:
-                for file in list(folder.iterdir()):
-                    if (folder.name, file.name) not in wanted and not holds(
-                        file.read_text(errors="replace"), file.name
-                    ):
-                        file.unlink()
+            there = {
+                (folder.name, file.name)
+                for folder in self._denied.iterdir()
+                if folder.is_dir()
+                for file in folder.iterdir()
+            }
+            self._write({file: wanted[file] for file in wanted.keys() - there})
+            listed = listed or {}
+            self._add({file: listed[file] for file in listed.keys() - there - wanted.keys()})
+            emptied = set()
+            for issuer, serial in there - wanted.keys() - listed.keys():
+                file = self._denied / issuer / serial
+                if not holds(file.read_text(errors="replace"), serial):
+                    file.unlink()
+                    emptied.add(file.parent)
+            for folder in emptied:
                 if not any(folder.iterdir()):
                     folder.rmdir()
+
+    def _write(self, wanted: Mapping[tuple[str, str], str]) -> None:
+        """Files that outlive a power cut."""
+        self._add(wanted)
+        if len(wanted) > _FEW:
+            os.sync()
+            return
+        for issuer, serial in wanted:
+            with (self._denied / issuer / serial).open("rb") as file:
+                os.fsync(file.fileno())
+        for issuer in {issuer for issuer, _ in wanted}:
+            durable.fsync_directory(self._denied / issuer)
 
     def _add(self, listed: Mapping[tuple[str, str], str]) -> None:
         for issuer in {issuer for issuer, _ in listed}:
             durable.ensure_directory(self._denied / issuer, self._passage)
-        there = {(file.parent.name, file.name) for file in self._denied.glob("*/*")}
-        for issuer, serial in listed.keys() - there:
-            file = self._denied / issuer / serial
-            file.touch(0o600)
-            file.write_text(listed[issuer, serial])
+        for (issuer, serial), name in listed.items():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            with os.fdopen(os.open(self._denied / issuer / serial, flags, 0o600), "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(name.encode())
 
 
 def wipe(files: Iterable[Path]) -> None:

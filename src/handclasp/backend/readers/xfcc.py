@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from handclasp.backend.certificate import Leaf
     from handclasp.backend.readers.reader import Hop, Values
 
+Pairs = list[tuple[str, str]]
+"""Lower-case keys and values of one element, as they came."""
 Element = dict[str, list[str]]
 """Lower-case key → its values."""
 
@@ -36,27 +38,42 @@ _KEYS: Final = _REPEATABLE | {"hash", "cert", "chain", "subject"}
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
-def elements(value: str) -> list[Element]:
-    """The elements in header order, the nearest hop last. Raises IdentityError."""
-    found: list[Element] = [defaultdict(list)]
+def split(value: str) -> list[Pairs]:
+    """The elements in header order, the nearest hop last: cut at commas and semicolons outside of quotes.
+
+    Keys are looked at where an element is believed (`element`): one hop's mistake is not to deny what
+    another says. Raises IdentityError.
+    """
+    found: list[Pairs] = [[]]
     position = 0
     while True:
         key, text, position = _pair(value, position)
-        element = found[-1]
-        if key in element and key not in _REPEATABLE:
-            raise IdentityError(Reason.DUPLICATE_KEY, f"{key} is there twice in one element")
-        element[key].append(text)
+        found[-1].append((key, text))
         if position >= len(value):
-            return [dict(one) for one in found]
+            return found
         if value[position] == ",":
-            found.append(defaultdict(list))
+            found.append([])
         position += 1
+
+
+def element(pairs: Pairs) -> Element:
+    """The values of each key. Raises IdentityError for an unknown key, or one that is there twice."""
+    values: Element = defaultdict(list)
+    for key, text in pairs:
+        if key not in _KEYS:
+            raise IdentityError(
+                Reason.MALFORMED, f"no key of X-Forwarded-Client-Cert: {shown(key)}"
+            )
+        if key in values and key not in _REPEATABLE:
+            raise IdentityError(Reason.DUPLICATE_KEY, f"{key} is there twice in one element")
+        values[key].append(text)
+    return dict(values)
 
 
 def _pair(value: str, position: int) -> tuple[str, str, int]:
     equals = value.find("=", position)
     key = value[position:equals].strip(" \t").lower() if equals >= 0 else ""
-    if key not in _KEYS:
+    if not (key.isascii() and key.isalpha()):
         raise IdentityError(
             Reason.MALFORMED, f"no key of X-Forwarded-Client-Cert: {shown(value[position:])}"
         )
@@ -95,17 +112,17 @@ def _read(values: Values, hop: Hop) -> ClientIdentity | None:
             Reason.MALFORMED,
             "a bare certificate, as Cloud Foundry sends it under this name: not this dialect",
         )
-    found = elements(value)
+    found = split(value)
     if len(found) > 1 and hop == "only":
         raise IdentityError(
             Reason.SEVERAL_HOPS, f"{len(found)} elements, and no `hop` chosen to believe"
         )
-    return _identity(found[0] if hop == "original" else found[-1])
+    return _identity(element(found[0] if hop == "original" else found[-1]))
 
 
-def _identity(element: Element) -> ClientIdentity:
-    told = {key: texts[0] for key, texts in element.items() if key not in _REPEATABLE and texts[0]}
-    uris, dns = (tuple(filter(None, element.get(key, []))) for key in ("uri", "dns"))
+def _identity(values: Element) -> ClientIdentity:
+    told = {key: texts[0] for key, texts in values.items() if key not in _REPEATABLE and texts[0]}
+    uris, dns = (tuple(filter(None, values.get(key, []))) for key in ("uri", "dns"))
     if "cert" not in told and "chain" not in told:
         return _without_certificate(told, uris, dns)
     if "cert" in told:

@@ -17,7 +17,7 @@ class DenialDocument(Document):
     subject: str | None
     """RFC 4514, where the certificate itself was given."""
     authority: bool
-    """It is a CA: what it issued is refused, where the agent decides."""
+    """It is a CA: what its key signed is refused, where the agent decides."""
     since: str
     """ISO 8601, UTC."""
     why: str | None
@@ -32,6 +32,10 @@ class DeniedLinkDocument(Document):
     """Refused from the next request on, on open connections too."""
     why_not: str | None
     """Why it is not."""
+    beside: str | None
+    """Who else is refused there by that."""
+    concerned: bool
+    """False: as far as is known there, nobody of the CA concerned can enter."""
     cut: bool
     """`clients.cut` of the link."""
 
@@ -40,12 +44,14 @@ class DenyDocument(Document):
     """`handclasp deny --format json`: either `denied` (with --list), or the rest."""
 
     ok: bool
-    """Every ingress link refuses the certificate at once."""
+    """Every ingress link that is concerned refuses the certificate at once, and one is."""
     changed: bool | None = None
     """False: it was so before."""
     denial: DenialDocument | None = None
     links: list[DeniedLinkDocument] | None = None
     cut: bool | None = None
     """Connections that were open are being ended."""
+    ends_in: float | None = None
+    """In how many seconds they end at most; null: when they like."""
     denied: list[DenialDocument] | None = None
     """All denials."""

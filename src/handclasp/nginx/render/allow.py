@@ -8,6 +8,7 @@ Patterns are anchored with \\A and \\z and match case, unlike plain map keys.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from handclasp.certs.dn import escape_value, parse
@@ -19,11 +20,13 @@ from handclasp.spec.values import AllowKind, AllowRule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from handclasp.certs.dn import Attribute
     from handclasp.nginx.parts import RuleSet
 
 # The rest of one attribute value: no bare separator, or an escaped pair. Possessive (`*+`), since there
 # is one way only to read a value: PCRE then neither tries others nor recurses for each character.
 _VALUE = r"[^\\,+]*+(?:\\.[^\\,+]*+)*+"
+_ATTRIBUTE = rf"[^\\,+=]++={_VALUE}"
 _NOT_CN = rf"(?!CN=){_VALUE}"
 SUBJECT_SOURCE = "$ssl_client_verify:$ssl_client_s_dn"
 _LINE_END = r"(?:%0[Dd])?%0[Aa]"
@@ -47,12 +50,27 @@ def rule_pattern(rule: AllowRule) -> str:
         case AllowKind.ANY:
             return r"\ASUCCESS:"
         case AllowKind.DN:
-            return rf"\ASUCCESS:{re.escape(str(parse(rule.value)))}\z"
+            relative = ",".join(map(_relative_name, parse(rule.value).rdns))
+            return rf"\ASUCCESS:{relative}\z"
         case AllowKind.CN:
             value = re.escape(escape_value(rule.value))
             return rf"\ASUCCESS:(?:{_NOT_CN}[,+])*CN={value}(?:[,+]{_NOT_CN})*\z"
         case _:
             raise ValueError(f"{rule} needs the authorizer")
+
+
+def _relative_name(attributes: Sequence[Attribute]) -> str:
+    """The attributes of one relative name are a set: nginx prints them by their encoding (X.690 section
+    11.6), backwards, which depends on the string types of the certificate. So: as many as there are, and
+    each of these among them as often as it is named.
+    """
+    if len(attributes) == 1:
+        return re.escape(str(attributes[0]))
+    ahead = [
+        rf"(?=(?:(?:{_ATTRIBUTE}\+)*?{re.escape(text)}(?:\+|(?=,|\z))){{{times}}})"
+        for text, times in Counter(map(str, attributes)).items()
+    ]
+    return rf"{''.join(ahead)}{_ATTRIBUTE}(?:\+{_ATTRIBUTE}){{{len(attributes) - 1}}}"
 
 
 def allow_map(link: str, rules: Iterable[RuleSet]) -> list[str]:

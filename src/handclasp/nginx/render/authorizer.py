@@ -39,11 +39,14 @@ _ANSWER_SECONDS = timedelta(seconds=2)
 _BESIDE = 3 * 1024
 """Of key and headers, besides the certificate and the identity headers."""
 _INSIDE = r'[^"\\\x00-\x1f\x7f-\xff]++|\\(?:[ -\[\]-~]|\\(?!"))'
-_PAIR = rf'[A-Za-z]++=(?:"(?:{_INSIDE})*+"|[^",;\\\x00-\x20\x7f-\xff]*+)'
+_KEY = "(?i:By|Hash|Cert|Chain|Subject|URI|DNS)"
+_PAIR = rf'{_KEY}=(?:"(?:{_INSIDE})*+"|[^",;\\\x00-\x20\x7f-\xff]*+)'
 _MOST_REPEATED = 65_535
-_PREVIOUS = rf"(?<hc_previous>{_PAIR}(?:[ \t]*+[,;][ \t]*+{_PAIR})*+)"
+_PREVIOUS = rf"(?<hc_previous>{_PAIR}(?:[ \t]*+(?:,|;[ \t]*+){_PAIR})*+)"
 """An XFCC value that all readers take apart alike: behind a quote that some think is open, our element would
-be part of the hop's. A quote after an escaped backslash is one that they differ on."""
+be part of the hop's. A quote after an escaped backslash is one that they differ on. No blank follows a comma
+(Envoy writes none): from nginx 1.23.0 on, `, ` is where two headers were joined, and the first may be what
+the hop's own client sent."""
 _UNREADABLE = 'Subject=""'
 """Stands for what a trusted hop sent and is no such value. Were it left out, the hop would pass for the
 original caller; this names nobody."""

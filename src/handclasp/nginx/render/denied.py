@@ -7,17 +7,26 @@ serial is unique under one issuer only, so the directory is the issuer's.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from typing import TYPE_CHECKING
 
+from handclasp.certs.dn import DistinguishedNameError, escape_value, parse
+from handclasp.certs.dn_attributes import SHORT_NAMES
 from handclasp.nginx.render.text import block, entry, identifier
 from handclasp.spec.access import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from handclasp.certs.dn import Attribute
     from handclasp.nginx.parts import IngressServer
     from handclasp.nginx.render.context import Context
+
+_BLANKS = re.compile(r"[ \t\n\v\f\r]+")
+_BLANK = r"(?:\\?\x20|\\0[9A-D])"
+"""A blank as nginx shows it."""
+_MOST_TURNED = 4
 
 
 def issuer_directory(trust: str, name: str) -> str:
@@ -27,9 +36,40 @@ def issuer_directory(trust: str, name: str) -> str:
 
 
 def issuer_pattern(name: str) -> str:
-    """Matches what OpenSSL takes for the same name: a certificate may spell its issuer in another case or
-    with other blanks than the CA does (X509_NAME_cmp; RFC 5280 section 7.1)."""
-    return " +".join(re.escape(part) for part in re.split(" +", name))
+    """Matches, without case, what OpenSSL takes for the same name: a certificate may spell its issuer in
+    another case or with other blanks than the CA does, before, between and after words (X509_NAME_cmp;
+    RFC 5280 section 7.1). nginx shows a tab or a line end as `\\09` or `\\0A`, and the first and last blank
+    of a value as `\\ `."""
+    try:
+        parsed = parse(name)
+    except DistinguishedNameError:
+        return re.escape(name)
+    return ",".join(
+        _relative_pattern([_attribute_pattern(one) for one in rdn]) for rdn in parsed.rdns
+    )
+
+
+def _relative_pattern(attributes: Sequence[str]) -> str:
+    """The attributes of one relative name are a set, which nginx shows in the order of their encoding: it
+    depends on the spelling (X.690 section 11.6)."""
+    if not 1 < len(attributes) <= _MOST_TURNED:
+        return r"\+".join(attributes)
+    orders = (r"\+".join(order) for order in itertools.permutations(attributes))
+    return f"(?:{'|'.join(orders)})"
+
+
+def _attribute_pattern(attribute: Attribute) -> str:
+    kind, _, _ = str(attribute).partition("=")
+    if isinstance(attribute.value, bytes) or attribute.oid not in SHORT_NAMES:
+        return re.escape(str(attribute))
+    words = [_word_pattern(one) for one in _BLANKS.split(attribute.value) if one]
+    return rf"{re.escape(kind)}={_BLANK}*{f'{_BLANK}+'.join(words)}{_BLANK}*"
+
+
+def _word_pattern(word: str) -> str:
+    # A `#` is escaped where the value begins with it, which blanks before it change.
+    rest = word.removeprefix("#")
+    return (r"\\?\#" if rest != word else "") + re.escape(escape_value(f"-{rest}-")[1:-1])
 
 
 def issuer_map(server: IngressServer) -> list[str]:
