@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -14,12 +15,15 @@ from cryptography import x509
 from handclasp.agent.authorizer import Authorizer
 from handclasp.agent.clock import SystemClock
 from handclasp.agent.listed import beyond_files, listed_files
+from handclasp.agent.lists_in_force import copy_of
 from handclasp.agent.newer_lists import Newer, take
 from handclasp.agent.revocations import RevocationWatch
+from handclasp.ca.revocation import Reason
 from handclasp.certs.material import Material, TrustMaterial
 from handclasp.errors import EnvironmentFault
 from handclasp.identity import denied
 from handclasp.identity.denied import denied_by
+from handclasp.identity.names import loose_key
 from handclasp.nginx.durable import Access
 from handclasp.nginx.enforcement import Enforcement
 from handclasp.nginx.render.denied import issuer_directory
@@ -45,6 +49,11 @@ BEFORE = pki.crl(CA, [BOB], number=5)
 def trust(*lists: bytes) -> TrustMaterial:
     crls = tuple(x509.load_pem_x509_crl(one) for one in lists)
     return TrustMaterial(name="company", anchors=KNOWN, crls=crls)
+
+
+def source(file: Path) -> SimpleNamespace:
+    """As the spec names a file."""
+    return SimpleNamespace(file=str(file), url=None)
 
 
 def named(lists: TrustMaterial) -> set[int]:
@@ -77,7 +86,7 @@ WORSE = {
     "number goes back": ([pki.crl(CA, number=4)], "older (number 4 after 5)"),
     "date goes back": (
         [pki.crl(CA, number=6, last_update=pki.NOW - timedelta(hours=2))],
-        "older (",
+        "number 5 of ",
     ),
     "for leaves alone": (
         [
@@ -119,6 +128,35 @@ def test_the_same_lists_and_strange_ones_of_before_are_nothing_to_tell() -> None
     assert (found.newer, found.problems) == (None, ())
 
 
+def test_a_list_that_ran_out_takes_the_place_of_none_that_did_not() -> None:
+    ended = pki.crl(CA, [EVE], number=6, next_update=pki.NOW - timedelta(minutes=1))
+    found = take(trust(BEFORE), trust(ended), KNOWN, now=pki.NOW)
+    assert found.newer is None
+    assert "should have been replaced by" in "; ".join(found.problems)
+    both_ended = pki.NOW + timedelta(days=30)
+    newer = take(trust(BEFORE), trust(ended), KNOWN, now=both_ended).newer
+    assert newer is not None
+    assert named(newer.trust) == serials(EVE)
+
+
+def test_a_list_of_tomorrow_takes_the_place_of_none_in_force() -> None:
+    early = pki.crl(CA, number=6, last_update=pki.NOW + timedelta(days=1))
+    assert take(trust(BEFORE), trust(early), KNOWN, now=pki.NOW).newer is None
+    assert take(trust(BEFORE), trust(early), KNOWN, now=pki.NOW + timedelta(days=2)).newer
+
+
+def test_what_a_ledger_says_counts_beside_the_lists_and_is_never_taken_back() -> None:
+    told = frozenset({("cn=list ca", 7)})
+    found = take(trust(BEFORE), replace(trust(BEFORE), withdrawn=told), KNOWN)
+    assert found.newer is not None
+    assert (found.newer.names_more, found.newer.trust.withdrawn) == (True, told)
+    again = take(found.newer.trust, trust(BEFORE), KNOWN)
+    assert again.newer is None
+    later = take(found.newer.trust, trust(pki.crl(CA, [BOB], number=6)), KNOWN).newer
+    assert later is not None
+    assert (later.names_more, later.trust.withdrawn) == (False, told)
+
+
 # The watch
 
 
@@ -131,8 +169,10 @@ class Watched:
     put: list[Mapping[str, Newer]] = field(default_factory=list)
     fails: Exception | None = None
     prepared: Any = None
+    older_lists: bool = False
 
     def __post_init__(self) -> None:
+        (self.folder / "state").mkdir()
         (self.folder / "ca.pem").write_bytes(CA.pem + INT.pem)
         self.write(BEFORE)
         self.read_spec()
@@ -140,15 +180,30 @@ class Watched:
     def read_spec(self) -> None:
         files = SimpleNamespace(
             certificates=[str(self.folder / "ca.pem")],
-            crl=[str(self.folder / "ca.crl")],
+            crl=[source(self.folder / "ca.crl")],
+            crl_expired=SimpleNamespace(keep_last=None),
             public=None,
         )
         lists = (self.folder / "ca.crl").read_bytes()
         self.prepared = SimpleNamespace(
             spec=SimpleNamespace(trust={"company": files}),
-            plan=SimpleNamespace(ingress=[SimpleNamespace(trust="company", link="api")]),
+            layout=SimpleNamespace(root=self.folder / "state"),
+            loaded=object(),
+            read_at=SystemClock().now(),
+            older_lists=self.older_lists,
+            plan=SimpleNamespace(
+                ingress=[SimpleNamespace(trust="company", link="api")], trust=(("company", "1"),)
+            ),
             material=Material(trust={"company": trust(lists)}),
         )
+
+    def rotated(self, *lists: bytes) -> Any:
+        """The plan with these lists. The spec and its time are those of before."""
+        before = vars(self.prepared)
+        self.prepared = SimpleNamespace(
+            **{**before, "material": Material(trust={"company": trust(*lists)})}
+        )
+        return self.prepared
 
     def write(self, *lists: bytes) -> None:
         fresh = self.folder / "fresh"
@@ -300,6 +355,198 @@ def test_the_watch_outlives_a_failure(watched: Watched) -> None:
     assert len(watched.put) == 1
 
 
+def test_a_list_that_a_plan_brought_is_put_in_force_if_it_is_the_newer_one(
+    watched: Watched,
+) -> None:
+    """As when nginx was given it: what was put in force before must not outlive it."""
+    watched.look()
+    watched.write(pki.crl(CA, [BOB, EVE], number=6))
+    watched.look()
+    watched.write(pki.crl(CA, number=7))
+    watched.read_spec()
+    (newer,) = watched.look()
+    assert (named(newer.trust), newer.names_more) == (set(), False)
+    watched.write(BEFORE)
+    watched.read_spec()
+    assert watched.look() == [], "an older one is not, though HUP reads the files"
+    watched.older_lists = True
+    watched.read_spec()
+    (newer,) = watched.look()
+    assert named(newer.trust) == serials(BOB), "but for an order"
+    watched.write(pki.crl(CA, [EVE], number=8))
+    (newer,) = watched.look()
+    assert named(newer.trust) == serials(EVE), "what comes after it counts as ever"
+    watched.rotated(BEFORE)
+    assert watched.look() == [], "an order is not given twice"
+
+
+def kept(watched: Watched) -> bytes:
+    return copy_of(watched.prepared.layout.root, "company").read_bytes()
+
+
+def test_what_is_in_force_is_kept_and_again_when_that_failed(
+    watched: Watched, told: list[str]
+) -> None:
+    state = watched.folder / "state"
+    state.rmdir()
+    watched.look()
+    assert "cannot keep the revocation lists in force" in (watched.watch.problem or "")
+    assert told == ["revocation lists are not kept"]
+    state.mkdir()
+    watched.look()
+    assert (kept(watched), watched.watch.problem) == (BEFORE, None)
+    newer = pki.crl(CA, [BOB, EVE], number=6)
+    watched.fails = EnvironmentFault("the disk is full")
+    watched.write(newer)
+    watched.look()
+    assert kept(watched) == BEFORE, "it is not in force"
+    watched.fails = None
+    watched.look()
+    assert kept(watched) == newer
+    watched.write(BEFORE)
+    watched.read_spec()
+    watched.look()
+    assert kept(watched) == newer
+
+
+def test_a_list_that_was_too_early_is_taken_when_its_time_has_come(watched: Watched) -> None:
+    clock = SimpleNamespace(now=lambda: pki.NOW, monotonic=lambda: 1e9)
+    watched.watch = RevocationWatch(clock=clock)
+    watched.look()
+    hours = timedelta(hours=5)
+    watched.write(pki.crl(CA, [EVE], number=40, last_update=pki.NOW + hours))
+    assert watched.look() == []
+    assert "is valid from" in (watched.watch.problem or "")
+    clock.now = lambda: pki.NOW + hours
+    (newer,) = watched.look()
+    assert named(newer.trust) == serials(EVE)
+    assert watched.watch.problem is None
+    assert watched.look() == []
+
+
+class Race:
+    """An authorizer's idea of what is in force, and a watch, while plans come and go between them."""
+
+    def __init__(self, watched: Watched, state: StateDirectory) -> None:
+        self.watched = watched
+        self.authorizer = asyncio.run(self.made(state))
+        self.take(watched.prepared)
+
+    async def made(self, state: StateDirectory) -> Authorizer:
+        return Authorizer(state, SystemClock())
+
+    def take(self, prepared: Any) -> None:
+        """A plan is to take effect, or is gone back to: HUP, a rotation, or its end."""
+        self.authorizer._prepared = prepared
+
+    def changed(self, newer: Mapping[str, Newer]) -> None:
+        self.authorizer._lists |= {
+            name: (SystemClock().now(), one.trust) for name, one in newer.items()
+        }
+
+    def look(self) -> None:
+        for _ in range(3):
+            asyncio.run(self.watched.watch.look(self.watched.prepared, self.changed))
+
+    def in_force(self) -> set[int]:
+        prepared = self.authorizer._prepared
+        assert prepared is not None
+        return named(self.authorizer.material(prepared).trust["company"])
+
+
+LISTS = {5: BEFORE, 6: pki.crl(CA, [BOB, EVE], number=6), 7: pki.crl(CA, number=7)}
+NAMED = {5: serials(BOB), 6: serials(BOB, EVE), 7: set[int]()}
+_STEPS = (("watch", 6), ("rotation", 6), ("watch", 7), ("rotation", 7), ("undone", 5))
+
+
+def _orders() -> list[tuple[tuple[str, int], ...]]:
+    """All that can be: nobody reads the second list once the third is in its place."""
+    return [
+        order
+        for order in itertools.permutations(_STEPS)
+        if all(
+            order.index(early) < order.index(late) for early in _STEPS[:2] for late in _STEPS[2:4]
+        )
+    ]
+
+
+@pytest.mark.parametrize("order", _orders(), ids=str)
+def test_the_newest_list_counts_whoever_comes_first_with_it(
+    watched: Watched, tmp_path: Path, order: tuple[tuple[str, int], ...]
+) -> None:
+    """From the moment on at which the watch or a rotation has it: a later step never goes back. Of a plan
+    that is undone what the watch has stays."""
+    first, looked, newest = watched.prepared, 5, 5
+    with StateDirectory.open(tmp_path / "race", worker_group=None) as state:
+        race = Race(watched, state)
+        race.look()
+        for who, number in order:
+            if who == "watch":
+                watched.write(LISTS[number])
+                race.look()
+                looked = newest = max(newest, number)
+            elif who == "rotation":
+                race.take(watched.rotated(LISTS[number]))
+                newest = max(newest, number)
+            else:
+                watched.prepared, newest = first, looked
+                race.take(first)
+            assert race.in_force() == NAMED[newest], (who, number)
+        race.look()
+        assert race.in_force() == NAMED[7]
+        assert kept(watched) == LISTS[7]
+
+
+def test_a_list_that_runs_out_is_said_once_and_in_the_status(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "handclasp.agent.revocations.journal.warning", lambda _, what: said.append(what)
+    )
+    clock = SimpleNamespace(now=lambda: pki.NOW, monotonic=lambda: 1e9)
+    watched.watch = RevocationWatch(clock=clock)
+    watched.look()
+    watched.watch._look_at_ends(watched.prepared)
+    assert (said, watched.watch.problem) == ([], None)
+    stages = ((6, "runs out on"), (6, "runs out on"), (8, "ran out on"))
+    for number, (days, what) in enumerate(stages):
+        clock.now = lambda days=days: pki.NOW + timedelta(days=days)
+        clock.monotonic = lambda at=2e9 + number * 60: at
+        watched.watch._look_at_ends(watched.prepared)
+        assert what in (watched.watch.problem or "")
+    assert len(said) == 2
+
+
+def test_it_is_said_when_nginx_has_an_old_list_that_runs_out(watched: Watched) -> None:
+    clock = SimpleNamespace(now=lambda: pki.NOW + timedelta(days=6), monotonic=lambda: 1e9)
+    watched.watch = RevocationWatch(clock=clock)
+    watched.look()
+    watched.write(pki.crl(CA, number=6, next_update=pki.NOW + timedelta(days=60)))
+    watched.look()
+    watched.watch._look_at_ends(watched.prepared)
+    assert "nginx has not read the newer list yet" in (watched.watch.problem or "")
+    watched.read_spec()
+    watched.look()
+    watched.watch._look_at_ends(watched.prepared)
+    assert watched.watch.problem is None
+
+
+def test_a_ca_beside_its_list_is_believed_before_the_next_list(watched: Watched) -> None:
+    from tests.agent.test_own_ledger import ledger
+
+    watched.look()
+    opened = ledger(watched.folder, CA, BOB, EVE)
+    watched.look()
+    before = len(watched.put)
+    opened.revoke(EVE.certificate.serial_number, at=pki.NOW, reason=Reason.SUPERSEDED)
+    opened.close()
+    (newer,) = watched.look()
+    assert {serial for _, serial in newer.trust.withdrawn} == serials(EVE)
+    assert newer.names_more
+    assert len(watched.put) == before + 1
+
+
 def test_a_list_that_changed_while_the_spec_was_read_is_not_missed(watched: Watched) -> None:
     watched.write(pki.crl(CA, [EVE], number=6))
     (newer,) = watched.look()
@@ -345,12 +592,14 @@ def native(lists: Sequence[bytes]) -> tuple[Any, Material]:
 
 def test_lists_are_in_force_whatever_the_clock_says(tmp_path: Path) -> None:
     """A list and the plan in one second, or after the clock was set back."""
-    link = Link()
-    plan, revoking = native([pki.crl(company(), [caller()])])
+    plan, loaded = native([pki.crl(company())])
+    _, revoking = native([pki.crl(company(), [caller()], number=2)])
 
     async def relisted(state: StateDirectory, read_at: datetime) -> tuple[bool, bool]:
         authorizer = Authorizer(state, SystemClock())
-        prepared: Any = SimpleNamespace(plan=plan, material=link.material, read_at=read_at)
+        prepared: Any = SimpleNamespace(
+            plan=plan, material=loaded, read_at=read_at, older_lists=False
+        )
         authorizer.take(prepared)
         before = state.enforcement.denied()
         authorizer.relist({"company": revoking.trust["company"]})
@@ -390,6 +639,20 @@ def test_what_a_list_names_is_a_file_where_nginx_decides() -> None:
     assert listed_files(Link().plan, revoking) == {}, "there the agent is asked"
     forged = pki.crl(company(), [one], signer=NAMESAKE)
     assert listed_files(*native([forged])) == {}
+
+
+def test_what_a_ledger_says_is_a_file_where_nginx_decides() -> None:
+    one, other = caller(), caller("svc-x")
+    plan, revoking = native([pki.crl(company(), [one])])
+    known = revoking.trust["company"]
+    told = frozenset(
+        (loose_key("CN=Plan CA,O=Example Org"), pair.certificate.serial_number)
+        for pair in (one, other)
+    )
+    with_ledger = {**revoking.trust, "company": replace(known, withdrawn=told)}
+    assert len(listed_files(plan, replace(revoking, trust=with_ledger))) == 2
+    without_list = {**revoking.trust, "company": replace(known, crls=(), withdrawn=told)}
+    assert len(listed_files(plan, replace(revoking, trust=without_list))) == 2
 
 
 def test_of_a_long_list_the_latest_are_files_and_the_rest_is_said(

@@ -26,7 +26,7 @@ class Clients:
 
     `raced` is apart from `lost`: a worker that is told to finish, at a reload too, closes its idle
     connections at once, and a request may just be on its way (RFC 9112, 9.3.1). From 1.27.4 on
-    keepalive_min_timeout prevents that; before, only a client that repeats what it may repeat is safe.
+    keepalive_min_timeout prevents that; before, the agent has nginx say `Connection: close` first.
     """
 
     material: Material
@@ -34,7 +34,7 @@ class Clients:
     keeping: int = 3
     fresh: int = 2
     answers: int = 0
-    renewed: int = 0  # connections that nginx had closed before the next request on them
+    renewed: int = 0  # connections that nginx had closed, or said it would, before the next request
     refused: list[str] = field(default_factory=list)  # connections that were not had
     lost: list[str] = field(default_factory=list)  # requests without the right answer
     raced: list[str] = field(default_factory=list)  # sent while nginx closed an idle connection
@@ -84,14 +84,15 @@ class Clients:
                 connection = None
                 continue
             try:
-                self._ask(connection, "/", keep=keep)
+                kept = self._ask(connection, "/", keep=keep)
             except OSError as problem:
                 raced = isinstance(problem, _Unanswered) and asked
                 where = self.raced if raced else self.lost
                 where.append(f"after {asked} on the connection: {problem!r}")
                 keep_it = False
             else:
-                asked, keep_it = asked + 1, keep
+                asked, keep_it = asked + 1, keep and kept
+                self.renewed += keep and not kept
             if not keep_it:
                 connection.close()
                 connection = None
@@ -117,8 +118,9 @@ class Clients:
             plain.close()
             raise
 
-    def _ask(self, connection: socket.socket, path: str, *, keep: bool, within: float = 15) -> None:
-        """Raises OSError when there is no answer; another answer than 200 is noted as lost."""
+    def _ask(self, connection: socket.socket, path: str, *, keep: bool, within: float = 15) -> bool:
+        """Whether the answer leaves the connection open. Raises OSError when there is no answer; another
+        answer than 200 is noted as lost."""
         connection.settimeout(within)
         how = "keep-alive" if keep else "close"
         head = f"GET {path} HTTP/1.1\r\nHost: {SERVER_NAME}\r\nConnection: {how}\r\n\r\n"
@@ -137,6 +139,7 @@ class Clients:
         if lines[0].split(" ")[1] != "200":
             self.lost.append(lines[0])
         self.answers += 1
+        return "connection: close" not in lines
 
 
 class _Unanswered(OSError):

@@ -138,8 +138,9 @@ class Running:
         env: Mapping[str, str] | None = None,
         expect_ready: bool = True,
         under: Sequence[str] = (),
+        program: Sequence[str] = (str(COMMAND),),
     ) -> None:
-        """`under`: a command that ends by executing the rest of its line."""
+        """`under`: a command that ends by executing the rest of its line. `program`: what `handclasp` is."""
         self.spec = spec
         self.nginx = nginx
         self.state = spec.with_suffix(".state")
@@ -149,7 +150,7 @@ class Running:
             self.process = subprocess.Popen(
                 [
                     *under,
-                    *(str(COMMAND), "run", "-c", str(spec), "--nginx", str(nginx)),
+                    *(*program, "run", "-c", str(spec), "--nginx", str(nginx)),
                     *("--state-dir", str(self.state), "--drain", "3", *arguments),
                 ],
                 cwd=spec.parent,

@@ -28,7 +28,8 @@ def no_sockets(_: Path) -> None:
 
 def unproven(flag: Path) -> None:
     """While FLAG is there nothing that was started can be proven."""
-    from handclasp.agent.carrier import Carrier, ChangeRefused
+    from handclasp.agent.carrier import Carrier
+    from handclasp.agent.refused import ChangeRefused
 
     proven = Carrier.proven
 

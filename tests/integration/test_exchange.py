@@ -67,7 +67,8 @@ def test_two_exchanges_in_a_row_under_load_lose_and_refuse_nothing(
 ) -> None:
     path = write_spec(material.folder, f"exchange-{port}", spec)
     with Running(path, program) as agent, Clients(material, port) as clients:
-        slow = clients.slow(5)
+        # Builds that callers have to be told for wait six seconds for it, each time.
+        slow = clients.slow(5 if nginx_facts.has(Feature.KEEPALIVE_MIN_TIMEOUT) else 20)
         until(lambda: clients.answers > 50)
         pids = [agent.master_pid]
         for count in (1, 2):
@@ -78,15 +79,13 @@ def test_two_exchanges_in_a_row_under_load_lose_and_refuse_nothing(
         assert slow.is_alive()
         told = agent.status()
         assert (told["ready"], told["nginx"]["pid"]) == (True, pids[-1])
-        slow.join(20)
+        slow.join(30)
         agent.wait_for("has finished its requests", count=2)
         before = clients.answers
         until(lambda: clients.answers > before + 50)
         assert clients.trouble == []
-        if nginx_facts.has(Feature.KEEPALIVE_MIN_TIMEOUT):
-            assert clients.raced == []
-        assert clients.renewed + len(clients.raced) >= clients.keeping
-        assert len(clients.raced) <= 2 * clients.keeping
+        assert clients.raced == []
+        assert clients.renewed >= clients.keeping
         assert list((agent.state / "nginx").glob("retired-*")) == []
         assert not (agent.state / "nginx" / "successor.json").exists()
     assert agent.process.returncode == 0

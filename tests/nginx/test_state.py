@@ -146,7 +146,7 @@ def test_workers_group_gets_passage_and_keys_and_no_more(open_place: Path, umask
         assert state.blocked_ancestor() is None
     passable = {
         *(".", "identities", "identities/svc", "identities/svc/v1", "identities/svc/v1/root"),
-        *("nginx", "nginx/logs", "nginx/temp", "run", "ask", "policy", "denied"),
+        *("nginx", "nginx/logs", "nginx/temp", "run", "ask", "policy", "denied", "acme-challenges"),
     }
     readable = {"identities/svc/v1/cert.pem", "identities/svc/v1/key.pem"}
     for name, bits in {".": mode(path), **modes(path)}.items():

@@ -7,8 +7,10 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from handclasp.spec.paths import path_problem, rule_path
+from handclasp.spec.types import RulePath
 
 
 def decoded(target: str) -> str:
@@ -113,6 +115,12 @@ def test_a_plain_path_has_one_reading(target: str, path: str) -> None:
 def test_a_rules_path_that_no_request_could_have_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"rule's path|decoded"):
         rule_path(text)
+
+
+@pytest.mark.parametrize("text", ["/müller", "/%C3%BC", "/a b", "/a;b", "admin"])
+def test_a_rules_path_in_a_spec_is_told_which_signs_it_may_hold(text: str) -> None:
+    with pytest.raises(ValidationError, match="such a path begins with / and holds ASCII letters"):
+        TypeAdapter(RulePath).validate_python(text)
 
 
 HEX = "0123456789abcdefABCDEF"

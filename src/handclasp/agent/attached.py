@@ -15,12 +15,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
-from handclasp.agent.carrier import Applied, Carrier, ChangeRefused
+from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.installation import worker_findings
 from handclasp.agent.prove import Proof, prove
+from handclasp.agent.refused import ChangeRefused
 from handclasp.agent.sockets import prepare_sockets
 from handclasp.agent.staging import nginx_environment
 from handclasp.agent.succession import listening_workers, succeeded
+from handclasp.agent.trial_listener import end_abandoned
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
 from handclasp.findings import FindingsError, errors_in
 from handclasp.nginx.dump import configuration_dump
@@ -47,6 +49,7 @@ class Attached(Carrier):
 
     async def begin(self, prepared: Prepared) -> Applied:
         """The first time and every other are the same here."""
+        await end_abandoned(self.state)
         return await self.change(prepared)
 
     async def change(self, prepared: Prepared) -> Applied:

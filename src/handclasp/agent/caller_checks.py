@@ -15,6 +15,7 @@ from handclasp.identity.caller import UnreadableCertificateError, read_caller
 from handclasp.identity.chain import Authorities
 from handclasp.identity.encoders.encode import WITH_CHAIN
 from handclasp.identity.rules import compile_rule, compile_rules, issuer_is
+from handclasp.spec.quantities import duration_text
 from handclasp.spec.values import AllowKind
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def check_callers(
         server = plan.ingress[index]
         findings += _intermediates(loaded, link, index, known)
         findings += _issuers(loaded, link, index, known)
+        findings += _honoured_late(loaded, link, known)
         if server.authorizer is None:
             findings += _needless(loaded, link, index)
         else:
@@ -176,6 +178,21 @@ def _without_list(
                 fix=f"Put the CA under `trust: {{{name}: {{certificates: [PATH]}}}}` and its list under"
                 " `crl`, beside those of the others.",
             )
+
+
+def _honoured_late(loaded: LoadedSpec, link: IngressLink, known: _Known) -> Iterator[Finding]:
+    """What it costs that lists count past their end."""
+    trust = known.trust
+    if trust is None or not trust.crls or trust.lists_kept is None:
+        return
+    name, kept = link.clients.trust, duration_text(trust.lists_kept)
+    yield found(
+        "crl-honoured-late",
+        f"revocation lists of trust '{name}' count for {kept} after their end, so nginx gets none on link"
+        f" {link.name}: each certificate is asked about, callers under CAs that are not known here are"
+        " refused, and what is revoked after the last list is let in meanwhile",
+        where=loaded.where("trust", name, "crl_expired"),
+    )
 
 
 def _issuers(loaded: LoadedSpec, link: IngressLink, index: int, known: _Known) -> Iterator[Finding]:

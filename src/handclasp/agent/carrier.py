@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from handclasp.agent import journal
+from handclasp.agent.announcing import lower_flag
 from handclasp.agent.exchange import exchange, settle
 from handclasp.agent.former import adopted
 from handclasp.agent.generation import (
@@ -21,28 +22,35 @@ from handclasp.agent.generation import (
     material_in_use,
     read_at_start_only,
 )
+from handclasp.agent.lists_in_force import tidy
 from handclasp.agent.prove import Proof, prove
+from handclasp.agent.refused import ChangeRefused
 from handclasp.agent.retirees import Retirees
 from handclasp.agent.sockets import prepare_sockets, unix_listeners
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
 from handclasp.agent.tokens import TOKEN_AWAY, refused_pins
+from handclasp.agent.transaction import RELOAD_SECONDS, Transaction
+from handclasp.agent.trial_listener import end_abandoned
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
 from handclasp.findings import FindingsError, errors_in
 from handclasp.nginx.features import Feature
 from handclasp.nginx.orphans import remove_stale_sockets
 from handclasp.nginx.process import ERROR_LOG, NginxMaster
-from handclasp.nginx.start_failure import bind_findings
 from handclasp.nginx.state import StateDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handclasp.agent.prepare import Prepared
     from handclasp.findings import Finding
     from handclasp.nginx.inheritance import Inheritance
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.switch import Switch
 
-_RELOAD_SECONDS = 30.0
 _PROOF_SECONDS = 10.0
+_PASSING = TOKEN_AWAY | {"crl-expired"}
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +64,11 @@ class Applied:
     changed: bool = True  # False: the plan in effect already was this one
 
 
-class ChangeRefused(HandclaspError):
-    """A change was not taken; what was in effect before still is."""
-
-    exit_code = ExitCode.FINDINGS
-
-
 def no_plan(prepared: Prepared) -> FindingsError:
-    """Why there is none. A token that is away may come back by itself, so whoever starts us, as systemd,
-    is told by the exit code to try again; a spec that has to be changed ends with another one."""
-    away = all(one.slug in TOKEN_AWAY for one in errors_in(prepared.findings))
+    """Why there is none. A token that is away may come back by itself, and a list that ran out be replaced,
+    so whoever starts us, as systemd, is told by the exit code to try again; a spec that has to be changed
+    ends with another one."""
+    away = all(one.slug in _PASSING for one in errors_in(prepared.findings))
     code = ExitCode.ENVIRONMENT if away else ExitCode.FINDINGS
     return FindingsError(prepared.findings, exit_code=code)
 
@@ -79,7 +82,7 @@ class Carrier:
         self.outgoing: NginxMaster | None = None  # while another one takes its place
         self.retirees = Retirees(state.nginx_prefix)
         self.applied: Applied | None = None
-        self._unsure = state.recovered is not None  # nginx may have read what was undone
+        self.unsure = state.recovered is not None  # nginx may have read what was undone
         self._refused_pin: Applied | None = None
         self._refusal: tuple[Finding, ...] = ()
 
@@ -107,6 +110,8 @@ class Carrier:
         """Adopts an nginx left running or starts one, and proves it. Raises when nothing serves then."""
         plan = self.plan_of(prepared)
         await settle(self.state)
+        await end_abandoned(self.state)
+        lower_flag(prepared.layout.draining)
         self.retirees.take_over()
         self.master = await adopted(self.state)
         if self.master is not None:
@@ -133,35 +138,14 @@ class Carrier:
         )
         if other:
             return await self._exchange(prepared, plan, master, other)
-        if is_current(self.state, prepared, plan) and not self._unsure:
+        if is_current(self.state, prepared, plan) and not self.unsure:
             proofs = await self.proven(prepared, plan)
             generation = self.state.current_generation() or 0
             return self.in_effect(Applied(prepared, plan, generation, proofs, changed=False))
-        generation = await self.staged(prepared, plan)
-        # Of those new in this plan; what nginx listens on answers and stays.
-        remove_stale_sockets(prepare_sockets(plan, prepared))
-        switch = self.switch(prepared, plan, generation)
-        refused_by_nginx = False
-        try:
-            outcome = await master.reloaded(
-                master.reload(), _RELOAD_SECONDS, expected_workers=plan.process.workers
-            )
-            refused_by_nginx = bool(outcome.lines) and not outcome.ok
-            if not outcome.ok:
-                if taken := bind_findings(outcome.lines):
-                    raise FindingsError(taken, exit_code=ExitCode.ENVIRONMENT)  # noqa: TRY301
-                lines = "; ".join(outcome.lines) or outcome.reason
-                raise ChangeRefused(f"nginx did not take the new configuration: {lines}")  # noqa: TRY301
-            proofs = await self.proven(prepared, plan)
-        except BaseException as failure:
-            switch.rollback()
-            # A refused configuration left nginx as it was; another reload would only cut idle clients off.
-            if not refused_by_nginx:
-                await self._back(failure)
-            raise
-        switch.commit()
+        change = Transaction(self, prepared, plan, master)
+        await change.run()
         self.tidy()
-        return self.in_effect(Applied(prepared, plan, generation, proofs))
+        return self.in_effect(Applied(prepared, plan, change.generation, change.proofs))
 
     async def restart(self) -> None:
         """Starts nginx again on the generation in effect, and proves it. Raises with nothing running."""
@@ -249,19 +233,22 @@ class Carrier:
 
     async def staged(self, prepared: Prepared, plan: Plan) -> int:
         """Everything written and tested, no link moved. Raises FindingsError when nginx says no."""
-        work = asyncio.ensure_future(asyncio.to_thread(self._stage_and_test, prepared, plan))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # A thread cannot be stopped; the state directory stays locked until it has ended.
-            await asyncio.gather(work, return_exceptions=True)
-            raise
+        await self.stage(prepared, plan)
+        return await self.tested(prepared, plan)
 
-    def _stage_and_test(self, prepared: Prepared, plan: Plan) -> int:
-        stage(self.state, prepared, plan)
-        if findings := refusals(self.state, prepared, plan):
-            raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
-        return self.state.write_generation(generation_files(prepared, plan))
+    async def stage(self, prepared: Prepared, plan: Plan) -> None:
+        """The versions of everything, written beside those in effect."""
+        await _in_thread(stage, self.state, prepared, plan)
+
+    async def tested(self, prepared: Prepared, plan: Plan) -> int:
+        """The generation, written once nginx has taken what is staged. Raises FindingsError."""
+
+        def work() -> int:
+            if findings := refusals(self.state, prepared, plan):
+                raise FindingsError(findings, exit_code=ExitCode.FINDINGS)
+            return self.state.write_generation(generation_files(prepared, plan))
+
+        return await _in_thread(work)
 
     def switch(self, prepared: Prepared, plan: Plan, generation: int) -> Switch:
         """Moves every link to what the plan names; to be committed or rolled back."""
@@ -291,21 +278,12 @@ class Carrier:
 
     async def proven(self, prepared: Prepared, plan: Plan) -> tuple[Proof, ...]:
         """All listeners proven, or ChangeRefused naming those that are not."""
-        proofs = await asyncio.wait_for(prove(prepared, plan), _PROOF_SECONDS + _RELOAD_SECONDS)
+        proofs = await asyncio.wait_for(prove(prepared, plan), _PROOF_SECONDS + RELOAD_SECONDS)
         failed = [proof for proof in proofs if not proof.ok]
         if failed:
             what = "; ".join(f"{proof.link} on {proof.address}: {proof.seen}" for proof in failed)
             raise ChangeRefused(f"nginx runs, but not every listener does its job: {what}")
         return proofs
-
-    async def _back(self, failure: BaseException) -> None:
-        """After a rollback nginx is told to read the old generation again, whatever it had taken."""
-        master = self.master
-        if master is None or not master.running or self.state.current_generation() is None:
-            return
-        outcome = await master.reloaded(master.reload(), _RELOAD_SECONDS)
-        if not outcome.ok:
-            journal.error("going back failed too", first=failure, then=outcome.reason)
 
     async def end_quietly(self) -> None:
         """Ends what runs, if anything does."""
@@ -321,5 +299,20 @@ class Carrier:
 
     def in_effect(self, applied: Applied) -> Applied:
         """Notes what is in effect."""
-        self.applied, self._unsure = applied, False
+        self.applied, self.unsure = applied, False
+        try:
+            tidy(self.state.path, applied.prepared.spec)
+        except OSError as problem:
+            journal.warning("old revocation lists are kept", because=problem)
         return applied
+
+
+async def _in_thread(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """In a thread, which cannot be stopped: whoever cancels waits until it has ended, with the state
+    directory still locked."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise

@@ -5,6 +5,7 @@ The second tells and changes nothing; over the first certificates can be denied 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
+from handclasp.agent.measured import measured
 from handclasp.errors import EnvironmentFault
+from handclasp.monitor.metrics import exposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from handclasp.agent.counts import Counts
     from handclasp.agent.status import Snapshot
     from handclasp.spec.values import ListenAddress
 
@@ -30,13 +34,18 @@ _SHORTER = (
 
 
 class StatusServers:
-    """Answers GET /status.json, /healthz (the agent lives) and /readyz (nginx serves, with all its keys)."""
+    """Answers GET /status.json, /metrics, /healthz (the agent lives) and /readyz (nginx serves, with all its
+    keys)."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot | None], orders: Iterable[web.RouteDef] = ()
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        counts: Counts,
+        orders: Iterable[web.RouteDef] = (),
     ) -> None:
         """`snapshot` gives None until something is in effect; `orders` are for the control socket alone."""
         self._snapshot = snapshot
+        self._counts = counts
         self._control = self._serving(orders)
         self._runner = self._serving(())
         self._public: web.BaseSite | None = None
@@ -78,6 +87,7 @@ class StatusServers:
     def _serving(self, orders: Iterable[web.RouteDef]) -> web.AppRunner:
         application = web.Application()
         application.router.add_get("/status.json", self._status)
+        application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._ready)
         application.router.add_routes(orders)
@@ -88,6 +98,17 @@ class StatusServers:
         if snapshot is None:
             return web.Response(text="starting\n", status=503)
         return web.json_response(snapshot.as_json())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return web.Response(text="starting\n", status=503)
+        readings = measured(snapshot, self._counts)
+        # Thousands of links make some tenths of a second of work.
+        body, media_type = await asyncio.to_thread(
+            exposition, readings, request.headers.get("Accept", "")
+        )
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -125,12 +146,17 @@ async def ask_status(control: Path) -> dict[str, object]:
 
 
 async def ask(
-    control: Path, method: str, path: str, told: object | None = None
+    control: Path,
+    method: str,
+    path: str,
+    told: object | None = None,
+    *,
+    within: float = _ANSWER_SECONDS,
 ) -> dict[str, object]:
     """A question or an order to the running agent. Raises EnvironmentFault when no agent answers there,
     or what it says against it."""
     connector = aiohttp.UnixConnector(str(control))
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS, sock_connect=_CONNECT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=within, sock_connect=_CONNECT_SECONDS)
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,

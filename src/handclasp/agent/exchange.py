@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
+from handclasp.agent.announcing import announced
 from handclasp.agent.former import HANDOVER_SECONDS, former
 from handclasp.agent.retirees import end_master
 from handclasp.agent.sockets import listen_addresses, prepare_sockets
@@ -104,7 +105,8 @@ async def _side_by_side(
             finally:
                 _close(inherited.sockets)
             # From here on whoever answers is the new one, so what is proven is that.
-            await old.stand_down()
+            async with announced(carrier.applied):
+                await old.stand_down()
             proofs = await carrier.proven(prepared, plan)
             switch.commit()
         except BaseException as failure:

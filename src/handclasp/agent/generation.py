@@ -45,6 +45,29 @@ def is_current(state: StateDirectory, prepared: Prepared, plan: Plan) -> bool:
     )
 
 
+def links_are_enough(state: StateDirectory, prepared: Prepared, plan: Plan) -> bool:
+    """Whether nginx follows this plan by itself once its links have moved: only identities differ from what
+    is in effect, and nginx looks each of those up in every handshake. Where it resumes sessions with an
+    upstream there are some of the identity before, which end with the workers that have them."""
+    current = state.current_generation()
+    if current is None:
+        return False
+    folder = state.generation_path(current)
+    files = generation_files(prepared, plan)
+    same = all(
+        _content(folder / name) == content for name, content in files.items() if name != PLAN_FILE
+    )
+    read_once = {server.identity for server in plan.ingress if not server.lookup}
+    read_once |= {
+        tls.identity
+        for upstream in plan.upstreams
+        if (tls := upstream.tls) and tls.identity and not (tls.lookup and not tls.session_reuse)
+    }
+    moved = {name for name, new in plan.identities if state.current_identity(name) != new}
+    trust_stays = all(state.current_trust(name) == version for name, version in plan.trust)
+    return same and trust_stays and not moved & read_once
+
+
 def material_in_use(state: StateDirectory) -> dict[str, set[str]]:
     """Names that some kept generation uses, by "identities" and "trust".
 

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handclasp.agent import again, journal, watches
+from handclasp.agent import again, journal, rotations, supervision, takes, watches
 from handclasp.agent.again import TryAgain, sentence
 from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
@@ -23,16 +25,20 @@ from handclasp.agent.listeners import Listeners
 from handclasp.agent.moment import moment
 from handclasp.agent.names import readdressed
 from handclasp.agent.notify import notify
-from handclasp.agent.prepare import Prepared, prepare
+from handclasp.agent.renewal import prepared_and_issued
+from handclasp.agent.rereading import unit_names
+from handclasp.agent.rotations import Outcome, Rotations
 from handclasp.agent.settings import GivenUp, Settings
+from handclasp.agent.supervision import Supervision
+from handclasp.agent.takes import Takes
 from handclasp.agent.watches import Watches
 from handclasp.errors import EnvironmentFault, HandclaspError
-from handclasp.nginx.lifecycle import Command, Event, Lifecycle, State, step
-from handclasp.nginx.orphans import end_orphans
+from handclasp.nginx.lifecycle import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 
+    from handclasp.agent.prepare import Prepared
     from handclasp.agent.status import Snapshot
     from handclasp.ports import Clock, Resolver
 
@@ -52,13 +58,13 @@ class Agent:
         self._resolver = resolver
         self._on_ready = on_ready
         self._events: asyncio.Queue[str] = asyncio.Queue()
-        self._lifecycle = Lifecycle()
         self._started = clock.now()
         self._refused_change: str | None = None
         self._watches = Watches(clock, resolver, settings.dns_poll_seconds)
         self._again = TryAgain(settings.choices.spec, self._events.put_nowait)
+        self._rotations = Rotations(clock, self._prepared, self._events.put_nowait, self._rotated)
+        self._takes = Takes(self._events.put_nowait, lambda: unit_names(self._prepared()))
         self._listeners: Listeners | None = None
-        self._watched: object = None  # the master whose end will be told
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, prepared: Prepared) -> None:
@@ -66,12 +72,17 @@ class Agent:
         kind = Attached if prepared.spec.nginx.mode == "existing" else Carrier
         carrier = kind.open(prepared)
         self._carrier = carrier
+        self._supervision = Supervision(
+            carrier, self._clock, self._events.put_nowait, self._spawn, self._ended
+        )
         self._listeners = Listeners(
             carrier.state,
             self._clock,
             snapshot=self._snapshot,
             in_effect=lambda: carrier.applied,
-            cut=self._cut,
+            cut=partial(self._events.put_nowait, "cut"),
+            may_cut=lambda: carrier.master is not None,
+            takes=self._takes,
         )
         for number, event in (
             (signal.SIGHUP, "reload"),
@@ -89,7 +100,7 @@ class Agent:
             await self._finish(graceful=ended_well)
 
     async def _begin(self, prepared: Prepared) -> None:
-        self._note(Event.START_ASKED)
+        self._supervision.note(Event.START_ASKED)
         # Our own listeners first: what they lack must not leave an nginx behind.
         if self._listeners is not None:
             await self._listeners.start(prepared)
@@ -104,12 +115,13 @@ class Agent:
                 await beginning
             raise EnvironmentFault("stopped before everything was ready")
         applied = await beginning
-        self._note(Event.MASTER_STARTED)
-        self._watch_master()
+        self._supervision.note(Event.MASTER_STARTED)
+        self._supervision.watch_master()
         for work in self._watches.begun(self._carrier, self._events.put_nowait):
             self._spawn(work)
         if self._listeners is not None:
             self._spawn(self._listeners.watch())
+        self._spawn(self._rotations.watch())
         self._on_ready(applied)
         self._announce(applied)
 
@@ -124,60 +136,98 @@ class Agent:
                 self._events.put_nowait(event)
 
     async def _serve(self) -> None:
-        while True:
-            match await self._events.get():
-                case "reload":
-                    await self._reread("reload asked")
-                case again.AGAIN_DUE if self._again.is_due():
-                    await self._reread("a token was away")
-                case watches.NAMES_CHANGED:
-                    await self._follow_names()
-                case watches.TOKEN_IS_BACK:
-                    await self._replace_master("the token works again")
-                case "cut":
-                    await cut_open_connections(self._carrier)
-                case "reopen logs":
-                    if self._carrier.master is not None:
-                        self._carrier.master.reopen_logs()
-                case "master exited":
-                    await self._act(self._note(Event.MASTER_EXITED))
-                case "retry due":
-                    await self._retry()
-                case "stop":
-                    return
+        handlers: dict[str, Callable[[], Awaitable[None]]] = {
+            "reload": partial(self._reread, "reload asked"),
+            again.AGAIN_DUE: self._reread_again,
+            rotations.MATERIAL_CHANGED: self._rotate,
+            takes.TAKE_ASKED: self._take,
+            watches.NAMES_CHANGED: self._follow_names,
+            watches.TOKEN_IS_BACK: partial(self._replace_master, "the token works again"),
+            "cut": partial(cut_open_connections, self._carrier),
+            "reopen logs": self._reopen_logs,
+            supervision.MASTER_EXITED: self._supervision.exited,
+            supervision.RETRY_DUE: self._supervision.retry,
+        }
+        while (event := await self._events.get()) != "stop":
+            await handlers[event]()
+
+    async def _reopen_logs(self) -> None:
+        if self._carrier.master is not None:
+            self._carrier.master.reopen_logs()
 
     # -- changing
 
-    async def _reread(self, because: str) -> None:
-        """Reads the spec again and puts it into effect; a bad one is refused and the old one stays."""
+    async def _reread(self, because: str, *, force: bool = False) -> None:
+        """Reads the spec again and puts it into effect; a bad one is refused and the old one stays. So is,
+        but for `force`, one that drops a CA which callers still come under."""
         journal.info("spec read again", because=because)
         self._again.asked()
-        self._refused_change = self._again.refused(await self._attempt(self._read_spec()))
+        failure = await self._attempt(self._read_spec(force=force))
+        if failure is None:
+            self._rotations.forget()
+        self._refused_change = self._again.refused(failure)
 
-    async def _read_spec(self) -> Prepared:
-        prepared = await prepare(
-            self._settings.choices, now=self._clock.now(), resolver=self._resolver
+    async def _reread_again(self) -> None:
+        if self._again.is_due():
+            await self._reread("a token was away")
+
+    async def _read_spec(self, *, force: bool) -> Prepared:
+        prepared = await prepared_and_issued(
+            replace(self._settings.choices, older_lists=force),
+            self._clock,
+            self._resolver,
+            claimed=True,
         )
         if Path(prepared.layout.root) != self._carrier.state.path:
             raise EnvironmentFault(
                 "the state directory cannot change while running", hint="stop and start again"
             )
+        if not force and (before := self._prepared()) is not None and self._listeners is not None:
+            await self._listeners.refuse_dropping(before, prepared)
         return prepared
+
+    async def _rotate(self) -> None:
+        await self._take_files(self._rotations.due, force=False)
+
+    async def _take(self) -> None:
+        await self._takes.work(self._take_spec, self._take_files)
+
+    async def _take_spec(self, *, force: bool) -> str | None:
+        await self._reread(takes.TAKE_ASKED, force=force)
+        return self._refused_change
+
+    async def _take_files(self, names: Collection[str], *, force: bool) -> Mapping[str, str]:
+        """The spec in effect with the files that changed, as far as they can be used."""
+        if (prepared := self._prepared()) is None or self._listeners is None:
+            return {}
+        basis = await self._listeners.basis(prepared, force=force)
+        return await self._rotations.take(set(names), basis, partial(self._attempt, said=False))
+
+    def _ended(self, how: str) -> None:
+        if self._listeners is not None:
+            self._listeners.nginx_ended(how)
+
+    def _rotated(self, outcome: Outcome) -> None:
+        if self._listeners is not None:
+            self._listeners.rotated(outcome)
+
+    def _prepared(self) -> Prepared | None:
+        return self._carrier.applied.prepared if self._carrier.applied else None
 
     async def _replace_master(self, because: str) -> None:
         """Another nginx in place of the one that runs, with the plan in effect."""
-        if self._lifecycle.state is not State.SERVING:
+        if not self._supervision.serving:
             return
-        self._note(Event.RELOAD_ASKED)
+        self._supervision.note(Event.RELOAD_ASKED)
         try:
             await self._carrier.replace_master(because)
-            self._note(Event.RELOAD_CONFIRMED)
+            self._supervision.note(Event.RELOAD_CONFIRMED)
             journal.info("nginx restarted", because=because)
         except HandclaspError as failure:
-            self._note(Event.RELOAD_REFUSED)
+            self._supervision.note(Event.RELOAD_REFUSED)
             journal.error("nginx could not be restarted", why=sentence(failure))
         finally:
-            self._watch_master()
+            self._supervision.watch_master()
 
     async def _follow_names(self) -> None:
         """The spec in effect with today's addresses; the file may be in the middle of an edit."""
@@ -186,8 +236,10 @@ class Agent:
             journal.info("addresses of upstreams changed")
             await self._attempt(readdressed(applied.prepared, self._resolver))
 
-    async def _attempt(self, wanted: Coroutine[None, None, Prepared]) -> HandclaspError | None:
-        """Puts it into effect, or says why not; then the old one stays."""
+    async def _attempt(
+        self, wanted: Coroutine[None, None, Prepared], *, said: bool = True
+    ) -> HandclaspError | None:
+        """Puts it into effect, or says why not; then the old one stays. `said`: here, not by who asks."""
         notify("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
         try:
             applied = await self._change(await wanted)
@@ -195,13 +247,14 @@ class Agent:
             raise
         except HandclaspError as failure:
             why = sentence(failure)
-            serving = self._lifecycle.state is State.SERVING
+            serving = self._supervision.serving
             state = "serves on" if serving else "is what nginx will be started with again"
-            journal.error(f"change refused, the old configuration {state}", why=why)
+            if said:
+                journal.error(f"change refused, the old configuration {state}", why=why)
             notify("READY=1", f"STATUS=change refused: {why[:200]}")
             return failure
         finally:
-            self._watch_master()
+            self._supervision.watch_master()
         journal.info(
             "change in effect" if applied.changed else "nothing changed",
             generation=applied.generation,
@@ -210,103 +263,48 @@ class Agent:
         return None
 
     async def _change(self, prepared: Prepared) -> Applied:
-        if self._lifecycle.state in (State.BACKOFF, State.FAILED):
+        if self._supervision.down:
             # nginx is down: the new configuration may be the cure, so it is started with it.
             self._carrier.plan_of(prepared)
             await self._follow(prepared)
-            self._note(Event.RELOAD_ASKED)
+            self._supervision.note(Event.RELOAD_ASKED)
             try:
                 applied = await self._carrier.begin(prepared)
             except HandclaspError:
-                await self._act(self._note(Event.START_FAILED))
+                await self._supervision.act(self._supervision.note(Event.START_FAILED))
                 raise
-            self._note(Event.MASTER_STARTED)
+            self._supervision.note(Event.MASTER_STARTED)
         else:
             before = self._carrier.applied
-            self._note(Event.RELOAD_ASKED)
+            self._supervision.note(Event.RELOAD_ASKED)
             try:
                 await self._follow(prepared)
                 applied = await self._carrier.change(prepared)
             except HandclaspError:
-                self._note(Event.RELOAD_REFUSED)
+                self._supervision.note(Event.RELOAD_REFUSED)
                 if before is not None:
                     await self._follow(before.prepared)
                 raise
-            self._note(Event.RELOAD_CONFIRMED)
+            self._supervision.note(Event.RELOAD_CONFIRMED)
         return applied
-
-    def _cut(self) -> bool:
-        self._events.put_nowait("cut")
-        return self._carrier.master is not None
 
     async def _follow(self, prepared: Prepared) -> None:
         if self._listeners is not None:
             await self._listeners.follow(prepared)
 
-    # -- keeping nginx alive
-
-    def _note(self, event: Event) -> tuple[Command, ...]:
-        self._lifecycle, commands = step(self._lifecycle, event, self._clock.monotonic())
-        return commands
-
-    async def _act(self, commands: tuple[Command, ...]) -> None:
-        for command in commands:
-            match command:
-                case Command.END_ORPHANS:
-                    await end_orphans(self._carrier.state.nginx_prefix)
-                case Command.SCHEDULE_RETRY:
-                    delay = self._lifecycle.delay_seconds(self._clock.monotonic())
-                    journal.warning("nginx is started again", in_seconds=round(delay, 1))
-                    later = asyncio.get_running_loop().call_later
-                    later(delay, self._events.put_nowait, "retry due")
-                case Command.REPORT_GIVING_UP:
-                    journal.error("nginx ended too often; giving up")
-                    notify("STATUS=nginx ended too often; giving up")
-                    raise GivenUp(
-                        "nginx ended too often in a row; it is not started again",
-                        hint=f"read {self._carrier.state.nginx_prefix}/logs/error.log",
-                    )
-
-    async def _retry(self) -> None:
-        commands = self._note(Event.RETRY_DUE)
-        if Command.START not in commands:
-            await self._act(commands)
-            return
-        try:
-            await self._carrier.restart()
-        except HandclaspError as failure:
-            journal.error("nginx did not start", why=str(failure))
-            await self._act(self._note(Event.START_FAILED))
-            return
-        self._note(Event.MASTER_STARTED)
-        self._watch_master()
-        notify("STATUS=serving")
-
-    def _watch_master(self) -> None:
-        master = self._carrier.master
-        if master is None or (master is self._watched and master.running):
-            return
-        self._watched = master
-
-        async def watch() -> None:
-            ended = await master.wait()
-            if self._carrier.master is master and self._lifecycle.state is not State.STOPPING:
-                journal.error("nginx ended", how=ended)
-                self._events.put_nowait("master exited")
-
-        self._spawn(watch())
-
     def _snapshot(self) -> Snapshot | None:
         return moment(
             self._carrier,
-            self._lifecycle,
+            self._supervision.lifecycle,
             self._watches,
             started=self._started,
             now=self._clock.now(),
             refused_change=self._refused_change,
+            not_taken=self._rotations.refused,
         )
 
     def _announce(self, applied: Applied) -> None:
+        self._rotations.follow(applied.prepared)
         links = len(applied.plan.egress) + len(applied.plan.ingress)
         pid = self._carrier.master.pid if self._carrier.master else 0
         notify("READY=1", f"STATUS=serving {links} links", f"MAINPID={os.getpid()}")
@@ -321,7 +319,7 @@ class Agent:
         if graceful:
             notify("STOPPING=1")
             journal.info("draining", at_most_seconds=self._settings.drain_seconds)
-            self._note(Event.STOP_ASKED)
+            self._supervision.note(Event.STOP_ASKED)
         for task in self._tasks:
             task.cancel()
         if graceful:

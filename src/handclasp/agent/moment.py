@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from handclasp.agent.status import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from handclasp.agent.carrier import Carrier
@@ -23,6 +24,7 @@ def moment(
     started: datetime,
     now: datetime,
     refused_change: str | None,
+    not_taken: Mapping[str, str],
 ) -> Snapshot | None:
     """None before anything is in effect."""
     applied = carrier.applied
@@ -40,6 +42,8 @@ def moment(
         started=started,
         now=now,
         refused_change=refused_change,
+        not_taken=not_taken,
         unresolved=watches.names.unresolved(applied.prepared),
         token_news=watches.tokens.news,
+        renewals=watches.renewals.news(),
     )

@@ -92,6 +92,7 @@ async def readdressed(prepared: Prepared, resolver: Resolver) -> Prepared:
         prepared.read_at,
         prepared.tokens.leading,
         prepared.tokens.module,
+        prepared.moments,
     )
     result = make_plan(inputs)
     return dataclasses.replace(

@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Literal
 
 from handclasp.agent.caller_checks import check_callers
+from handclasp.agent.clock import SystemClock
 from handclasp.agent.installation import attached_account
+from handclasp.agent.issued import files_of, load_issued
+from handclasp.agent.list_fetcher import fetch_first
+from handclasp.agent.listed_trust import fetched_later, list_files, load_listed_trust
+from handclasp.agent.lists_in_force import with_those_in_force
 from handclasp.agent.machine import (
     WorkerAccount,
     existing_account,
     read_machine,
     worker_account,
 )
+from handclasp.agent.material_stamps import mark
 from handclasp.agent.tokens import (
     TokensSeen,
     look_at_tokens,
     secret_source,
     service_environment,
 )
+from handclasp.agent.waiting import why_waiting, with_stand_ins, without_stand_ins
 from handclasp.certs.material import Material
 from handclasp.errors import ExitCode, UsageError
 from handclasp.findings import Finding, FindingsError, errors_in, found
@@ -30,6 +37,7 @@ from handclasp.nginx.layout import Layout
 from handclasp.nginx.locate import locate, read_facts
 from handclasp.nginx.plan import Inputs, make_plan
 from handclasp.spec.check import check_spec
+from handclasp.spec.issuer_acme import challenge_listeners
 from handclasp.spec.pkcs11_uri import Pkcs11Uri
 from handclasp.spec.read import read_spec
 
@@ -40,11 +48,15 @@ if TYPE_CHECKING:
     from handclasp.certs.material import IdentityMaterial
     from handclasp.nginx.facts import Facts
     from handclasp.nginx.parts import Machine, Plan
+    from handclasp.nginx.plan import Unit
     from handclasp.ports import Resolver
+    from handclasp.rotate.gather import Stamp
     from handclasp.spec.load import LoadedSpec
     from handclasp.spec.model import Identity, Spec
 
 ALLOW_INSECURE = "HANDCLASP_ALLOW_INSECURE"
+Lists = Literal["fetched", "needed", "later"]
+"""Revocation lists at URLs that were never had: they are fetched, or an error, or a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,10 @@ class Choices:
     state: Path | None = None
     existing: bool = (
         False  # whatever the mode of the spec: includes for an nginx somebody else runs
+    )
+    lists: Lists = "needed"
+    older_lists: bool = (
+        False  # lists of files are taken, also where they are older than those in force
     )
 
 
@@ -74,6 +90,11 @@ class Prepared:
     plan: Plan | None
     read_at: datetime
     tokens: TokensSeen = field(default_factory=TokensSeen)
+    older_lists: bool = False  # by order (Choices)
+    moments: Mapping[Unit, datetime] = field(default_factory=dict)  # of material read since
+    marks: Mapping[Path, Stamp] = field(default_factory=dict)  # of the files, before they were read
+    waiting: tuple[str, ...] = ()  # identities to be issued first; then there is no plan
+    meanwhile: Plan | None = None  # with stand-ins for them, for `nginx -t` alone
     checked: tuple[Finding, ...] = ()  # those of the findings that concern the spec alone
     findings: tuple[Finding, ...] = ()
 
@@ -98,18 +119,31 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
     account = await asyncio.to_thread(_account, spec, facts, binary, existing=existing)
     own = None if existing else account
     tokens = await asyncio.to_thread(look_at_tokens, loaded, facts, own)
-    material = await asyncio.to_thread(load_material, spec, tokens)
-    machine = read_machine(account, existing=existing)
     layout = Layout(PurePosixPath(_spelled(choices.state, loaded)))
-    plan = None
+    if choices.lists == "fetched" and not errors_in(findings):
+        await fetch_first(loaded, Path(layout.root), passable=account is not None)
+    marks = await asyncio.to_thread(mark, material_files(spec, layout))
+    waiting = await asyncio.to_thread(why_waiting, loaded, layout, tokens, now)
+    material = await asyncio.to_thread(load_material, spec, tokens, layout)
+    today = SystemClock().now()
+    if not choices.older_lists:
+        material = await asyncio.to_thread(
+            with_those_in_force, material, spec, layout.root, now=today
+        )
+    if waiting:
+        material = with_stand_ins(material, waiting, loaded, layout, now)
+    if choices.lists == "later":
+        material = fetched_later(material, layout.root, today=today)
+    machine = read_machine(account, existing=existing)
+    plan = meanwhile = None
     if errors_in(findings):
         findings += material.findings()
     else:
         result = make_plan(
             Inputs(loaded, material, facts, machine, addresses, now, tokens.leading, tokens.module)
         )
-        findings += result.findings
-        plan = result.plan
+        findings += without_stand_ins(result.findings, waiting, loaded, layout)
+        plan, meanwhile = (None, result.plan) if waiting else (result.plan, None)
         if existing and plan is not None and plan.tokens is not None:
             findings.append(service_environment(plan.tokens, layout))
     callers = check_callers(loaded, material, plan, now=now)
@@ -126,16 +160,23 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
         plan=None if errors_in(callers) else plan,
         read_at=now,
         tokens=tokens,
+        older_lists=choices.older_lists,
+        marks=marks,
+        waiting=tuple(waiting),
+        meanwhile=meanwhile,
         checked=checked,
         findings=tuple(dict.fromkeys(findings)),
     )
 
 
 def _account(spec: Spec, facts: Facts, binary: Path, *, existing: bool) -> WorkerAccount | None:
-    """As whom workers run. Those of an existing nginx are let in only to ask about callers."""
+    """As whom workers run. Those of an existing nginx are let in only to ask about callers and to answer
+    challenges."""
     if not existing:
         return worker_account(spec.nginx.user, facts)
-    if spec.nginx.mode != "existing" or not spec.ingress:
+    if spec.nginx.mode != "existing":
+        return None
+    if not spec.ingress and not challenge_listeners(spec.issuers.values()):
         return None
     if spec.nginx.user is not None:
         return existing_account((spec.nginx.user, None), facts)
@@ -144,21 +185,33 @@ def _account(spec: Spec, facts: Facts, binary: Path, *, existing: bool) -> Worke
     )
 
 
-def load_material(spec: Spec, tokens: TokensSeen) -> Material:
+def material_files(spec: Spec, layout: Layout) -> tuple[Path, ...]:
+    """Every file that `load_material` reads, so far as the spec names it."""
+    files: list[PurePath] = []
+    for name, identity in spec.identities.items():
+        if identity.issuer is not None:
+            certificate, made = files_of(layout.root, name)
+            files += [certificate] if isinstance(identity.key, Pkcs11Uri) else [certificate, made]
+        named = [identity.certificate, identity.password.file if identity.password else None]
+        if not isinstance(identity.key, Pkcs11Uri):
+            named.append(identity.key)
+        files += [file for file in named if file is not None]
+    for name, trust in spec.trust.items():
+        files += [*trust.certificates, *list_files(name, trust, layout.root)]
+    for link in spec.ingress:
+        files += link.clients.intermediates
+    return tuple(dict.fromkeys(map(Path, files)))
+
+
+def load_material(spec: Spec, tokens: TokensSeen, layout: Layout) -> Material:
     """Every identity and trust that a link uses or that is merely defined."""
     return Material(
         identities={
-            name: _load_identity(name, identity, tokens)
+            name: _load_identity(name, identity, tokens, layout)
             for name, identity in spec.identities.items()
         },
         trust={
-            name: load_trust(
-                name,
-                certificates=[Path(path) for path in trust.certificates],
-                crls=[Path(path) for path in trust.crl],
-                public=trust.public,
-            )
-            for name, trust in spec.trust.items()
+            name: load_listed_trust(name, trust, layout.root) for name, trust in spec.trust.items()
         },
         intermediates={
             link.name: load_trust(
@@ -171,7 +224,14 @@ def load_material(spec: Spec, tokens: TokensSeen) -> Material:
     )
 
 
-def _load_identity(name: str, identity: Identity, tokens: TokensSeen) -> IdentityMaterial:
+def _load_identity(
+    name: str, identity: Identity, tokens: TokensSeen, layout: Layout
+) -> IdentityMaterial:
+    if identity.certificate is None:
+        seen = tokens.keys.get(name)
+        return load_issued(
+            layout.root, name, seen.key if seen else None, seen.findings if seen else ()
+        )
     certificate = Path(identity.certificate)
     if isinstance(identity.key, Pkcs11Uri):
         seen = tokens.keys[name]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from handclasp.agent.challenge_probe import unanswered
+from handclasp.agent.targets import reachable
 from handclasp.nginx.features import Feature
 from handclasp.wire.client import observe
-from handclasp.wire.observation import Target
 from handclasp.wire.offer import HttpRequest
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from handclasp.agent.prepare import Prepared
     from handclasp.nginx.parts import EgressServer, IngressServer, Plan
     from handclasp.spec.values import ListenAddress
-    from handclasp.wire.observation import Observation
+    from handclasp.wire.observation import Observation, Target
 
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.2
@@ -36,7 +37,7 @@ class Proof:
 
     link: str
     address: str
-    kind: str  # egress, ingress, health, redirect
+    kind: str  # egress, ingress, health, redirect, challenges
     ok: bool
     seen: str
 
@@ -60,17 +61,8 @@ async def prove(prepared: Prepared, plan: Plan) -> tuple[Proof, ...]:
             proofs.append(_plain(server.link, "health", server.health, 200))
         if server.redirect:
             proofs.append(_plain(server.link, "redirect", server.redirect, 421))
+    proofs += [_challenges(prepared, address) for address in plan.challenges]
     return tuple(await asyncio.gather(*proofs))
-
-
-def _reachable(address: ListenAddress, **more: object) -> Target:
-    """The address as this machine reaches it: a wildcard listens on loopback too."""
-    if address.path is not None:
-        return Target(unix_path=address.path, **more)  # type: ignore[arg-type]
-    host = address.host
-    if address.is_wildcard:
-        host = "::1" if address.is_ipv6 else "127.0.0.1"
-    return Target(host=host, port=address.port, **more)  # type: ignore[arg-type]
 
 
 async def _until_seen(
@@ -90,7 +82,7 @@ async def _until_seen(
 async def _egress(server: EgressServer, *, http1_on_grpc: bool) -> Proof:
     asks = server.hosts != ("*",) and (not server.grpc or http1_on_grpc)
     request = HttpRequest(path="/", host=_FOREIGN_HOST) if asks else None
-    observation = await _until_seen(_reachable(server.listen, tls=False), request)
+    observation = await _until_seen(reachable(server.listen, tls=False), request)
     where = str(server.listen)
     if not asks:
         ok = observation.failure is None
@@ -118,7 +110,7 @@ async def _ingress(
 ) -> Proof:
     name = server.server_names[0].replace("*.", "handclasp-proof.", 1)
     observation = await _until_seen(
-        _reachable(address, server_name=name, proxy_protocol=proxy_protocol), None
+        reachable(address, server_name=name, proxy_protocol=proxy_protocol), None
     )
     peer = observation.peer
     ok = peer is not None and peer.sha256 == leaves.get(server.identity)
@@ -133,10 +125,15 @@ async def _ingress(
 
 async def _plain(link: str, kind: str, address: ListenAddress, status: int) -> Proof:
     request = HttpRequest(path="/healthz", host=_FOREIGN_HOST)
-    observation = await _until_seen(_reachable(address, tls=False), request)
+    observation = await _until_seen(reachable(address, tls=False), request)
     answer = observation.answer
     ok = answer is not None and answer.status == status
     return Proof(link, str(address), kind, ok, "answers" if ok else _why(observation))
+
+
+async def _challenges(prepared: Prepared, address: ListenAddress) -> Proof:
+    why = await unanswered(prepared, address)
+    return Proof("challenges", str(address), "challenges", why is None, why or "answers")
 
 
 def _why(observation: Observation) -> str:

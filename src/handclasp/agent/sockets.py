@@ -59,7 +59,7 @@ def listen_addresses(plan: Plan) -> tuple[ListenAddress, ...]:
     for ingress in plan.ingress:
         addresses += ingress.listen
         addresses += [one for one in (ingress.health, ingress.redirect) if one is not None]
-    return tuple(dict.fromkeys(addresses))
+    return tuple(dict.fromkeys([*addresses, *plan.challenges]))
 
 
 def _unix_listeners(plan: Plan, prepared: Prepared) -> list[tuple[Path, str | None, str]]:

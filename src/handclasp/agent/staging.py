@@ -19,6 +19,7 @@ from handclasp.nginx.durable import reported
 from handclasp.nginx.errorlog import refusal_in
 from handclasp.nginx.features import Feature
 from handclasp.nginx.layout import REJECT_IDENTITY, Layout
+from handclasp.nginx.parts import trusts_with_lists
 from handclasp.nginx.process import NginxMaster
 from handclasp.nginx.reject_identity import reject_identity
 from handclasp.nginx.render import render
@@ -94,9 +95,10 @@ def stage(state: StateDirectory, prepared: Prepared, plan: Plan) -> None:
         key = uri_pem(identity.token.uri) if identity.token else identity.key_pem().reveal()
         files = {"cert.pem": identity.certificate_pem(), "key.pem": key}
         state.stage_identity(name, version, files)
+    lists = trusts_with_lists(plan.ingress, plan.upstreams)
     for name, version in plan.trust:
         trust = {"ca.pem": material.trust[name].bundle_pem()}
-        if (crl := material.trust[name].crl_pem()) is not None:
+        if name in lists and (crl := material.trust[name].crl_pem()) is not None:
             trust["crl.pem"] = crl
         state.stage_trust(name, version, trust)
     if REJECT_IDENTITY in identity_versions(prepared, plan):

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from handclasp.agent.overlapping import callers_report
 from handclasp.certs.dn import subject_text
+from handclasp.findings import found
 from handclasp.nginx.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from handclasp.agent.callers_seen import CallersSeen
     from handclasp.agent.carrier import Applied
     from handclasp.agent.outage import Outage
+    from handclasp.certs.material import TrustMaterial
+    from handclasp.findings import Finding
     from handclasp.nginx.lifecycle import Lifecycle
     from handclasp.nginx.parts import Upstream
 
@@ -30,20 +35,34 @@ class Snapshot:
     started: datetime
     now: datetime
     refused_change: str | None  # why the spec on disk is not the one in effect
+    not_taken: Mapping[str, str] = field(
+        default_factory=dict
+    )  # new files, by what they are for, and why
     unresolved: frozenset[str] = frozenset()  # names nginx follows that have no address at present
     token_news: tuple[Outage | None, int] = (None, 0)  # and how often nginx was restarted for one
+    renewals: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)  # by identity
     answers: Mapping[str, int] = field(
         default_factory=dict
     )  # given to nginx about callers, by reason
     denied: int = 0  # certificates
+    denials: str | None = None  # why denials are not in force, or not written
     lists: str | None = None  # what is wrong with revocation lists that changed on disk
+    callers_seen: CallersSeen | None = None  # where nginx notes them
+    in_force: Mapping[str, TrustMaterial] = field(
+        default_factory=dict
+    )  # with the lists that callers are held to by now
+
+    @property
+    def served(self) -> bool:
+        """Whether nginx serves the plan in effect."""
+        serving = self.lifecycle.state in (State.SERVING, State.RELOADING)
+        supervised = self.applied.prepared.spec.nginx.mode == "own"
+        return serving and (bool(self.worker_pids) or not supervised)
 
     @property
     def ready(self) -> bool:
-        """Whether nginx serves the plan in effect, and none of its keys is in a token that is away."""
-        serving = self.lifecycle.state in (State.SERVING, State.RELOADING)
-        supervised = self.applied.prepared.spec.nginx.mode == "own"
-        return serving and (bool(self.worker_pids) or not supervised) and not self._token_outage
+        """Whether it does, and none of its keys is in a token that is away."""
+        return self.served and not self._token_outage
 
     @property
     def _token_outage(self) -> Outage | None:
@@ -66,18 +85,29 @@ class Snapshot:
             },
             "generation": self.applied.generation,
             "refused_change": self.refused_change,
+            "not_taken": dict(self.not_taken),
             "tokens": self._tokens(),
             "callers": {
                 "answers": dict(self.answers),
                 "denied": self.denied,
+                "denials": self.denials,
                 "lists": self.lists,
             },
-            "links": self._links(),
+            "callers_seen": callers_report(self.applied.prepared, self.callers_seen, self.now),
+            "links": self.links(),
             "identities": self._identities(),
             "findings": [
-                finding.as_json() for finding in prepared.findings if finding.severity != "info"
+                finding.as_json()
+                for finding in (*prepared.findings, *self._not_renewed())
+                if finding.severity != "info"
             ],
         }
+
+    def _not_renewed(self) -> Iterable[Finding]:
+        """Identities whose issuer gives nothing, or not what is asked for."""
+        for name, renewal in self.renewals.items():
+            if (why := renewal["last_error"]) is not None:
+                yield found("renewal-failing", f"identity '{name}' is not renewed: {why}")
 
     def _tokens(self) -> dict[str, Any] | None:
         """How keys in tokens are reached; None where there is none."""
@@ -94,7 +124,8 @@ class Snapshot:
             "restarts": restarts,
         }
 
-    def _links(self) -> list[dict[str, Any]]:
+    def links(self) -> list[dict[str, Any]]:
+        """Each link in the form of `as_json`."""
         plan = self.applied.plan
         links: list[dict[str, Any]] = []
         upstreams = {one.name: one for one in plan.upstreams}
@@ -186,6 +217,7 @@ class Snapshot:
                     "not_after": end.isoformat(),
                     "days_left": (end - self.now).days,
                     "version": version[:16],
+                    "renewal": self.renewals.get(name),
                 }
             )
         return identities

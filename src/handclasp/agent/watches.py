@@ -1,4 +1,4 @@
-"""What is watched while nginx serves: names of upstreams, and tokens (edge)."""
+"""What is watched while nginx serves: names of upstreams, tokens, and the ends of what is issued (edge)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent.names import NameWatch
 from handclasp.agent.outage import TokenWatch
+from handclasp.agent.renewal import Renewals
 from handclasp.nginx.process import ERROR_LOG
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Watches:
     def __init__(self, clock: Clock, resolver: Resolver, dns_poll_seconds: float) -> None:
         self.names = NameWatch(resolver, dns_poll_seconds)
         self.tokens = TokenWatch(clock)
+        self.renewals = Renewals(clock)
 
     def begun(
         self, carrier: Carrier, tell: Callable[[str], None]
@@ -35,6 +37,7 @@ class Watches:
             return carrier.applied.prepared if carrier.applied else None
 
         yield self.names.watch(in_effect, lambda: tell(NAMES_CHANGED))
+        yield self.renewals.watch(in_effect)
         if carrier.master is not None:
             log = carrier.state.nginx_prefix / ERROR_LOG
             yield self.tokens.watch(in_effect, log, lambda: tell(TOKEN_IS_BACK))

@@ -73,7 +73,8 @@ def check_identity(
     if leaf is None:
         return findings
     findings += check_pair(identity)
-    findings += check_dates(leaf, now=now, where=where, what="certificate")
+    dated = check_dates(leaf, now=now, where=where, what="certificate")
+    findings += [one for one in dated if not (identity.renewed and one.slug == "cert-expires-soon")]
     findings += check_strength(leaf, where=where, what="certificate", peer=peer)
     findings += check_curve(leaf, where=where, groups=groups, peer=peer)
     findings += check_parameters(leaf, where=where, what="certificate", peer=peer)

@@ -19,6 +19,7 @@ from handclasp.errors import InternalFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
     from pathlib import PurePath
 
     from cryptography import x509
@@ -58,6 +59,7 @@ class IdentityMaterial:
     key_mode: int | None = None
     root: x509.Certificate | None = None
     unlinked: tuple[x509.Certificate, ...] = ()
+    renewed: bool = False  # by us, in time: that the leaf ends soon is no news
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -123,6 +125,12 @@ class TrustMaterial:
     public: bool = False
     raw: bytes | None = field(default=None, repr=False)
     title: str | None = None
+    lists_kept: timedelta | None = None
+    """How long a list is honoured after its end; None: not at all."""
+    followed: frozenset[bytes] = frozenset()
+    """Signatures of lists that will have been fetched anew in time: their end is no news."""
+    withdrawn: frozenset[tuple[str, int]] = frozenset()
+    """Issuer (identity.names.loose_key) and serial of what is revoked and may be on no list yet."""
 
     @property
     def told(self) -> str:
@@ -166,9 +174,9 @@ class TrustMaterial:
             return None
         return b"".join(crl.public_bytes(Encoding.PEM) for crl in self.crls)
 
-    def fingerprint(self) -> str:
-        """SHA-256 hex over what would be staged."""
-        return _digest(self.bundle_pem(), self.crl_pem() or b"")
+    def fingerprint(self, *, lists: bool = True) -> str:
+        """SHA-256 hex over what would be staged, with or without the lists."""
+        return _digest(self.bundle_pem(), (self.crl_pem() if lists else None) or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,10 +42,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT = 10 * 1024 * 1024
-"""Largest input in bytes; the public CA bundle is 0.2 MB, the largest CRLs are some megabytes."""
+"""Largest input in bytes; the public CA bundle is 0.2 MB."""
+LIST_LIMIT = 128 * 1024 * 1024
+"""Where revocation lists are expected. From a server 64 MiB are taken, which may be a third more as PEM."""
 
 
-def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> Contents:
+def read_objects(
+    data: bytes, *, source: str, password: bytes | None = None, most: int = LIMIT
+) -> Contents:
     """Everything in `data`; findings call it `source`, `password` opens what is encrypted.
 
     A key that cannot be opened is still in `keys`, with its `problem`, which is in `findings` too.
@@ -53,7 +57,7 @@ def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> 
     with warnings.catch_warnings():
         # The library warns of what RFC 5280 forbids but exists (serial 0); our checks judge that.
         warnings.simplefilter("ignore")
-        reader = _Reader(source, password)
+        reader = _Reader(source, password, most)
         form = reader.read(data)
         if not reader.objects and not reader.findings:
             reader.say_nothing_in_it()
@@ -64,9 +68,10 @@ def read_objects(data: bytes, *, source: str, password: bytes | None = None) -> 
 class _Reader:
     """Collects objects and findings while one input is read."""
 
-    def __init__(self, source: str, password: bytes | None) -> None:
+    def __init__(self, source: str, password: bytes | None, most: int) -> None:
         self.source = source
         self.password = password
+        self.most = most
         self.objects: list[FoundObject] = []
         self.findings: list[Finding] = []
         self.failed = False
@@ -74,10 +79,9 @@ class _Reader:
 
     def read(self, data: bytes) -> str:
         """Reads all of it and returns the format."""
-        if len(data) > LIMIT:
-            self._say(
-                "certificate-unreadable", f"it is larger than {LIMIT // 2**20} MiB", fix=_WRONG_FILE
-            )
+        if len(data) > self.most:
+            told = f"it is larger than {self.most // 2**20} MiB"
+            self._say("certificate-unreadable", told, fix=_WRONG_FILE)
             return "unknown"
         data = data.removeprefix(b"\xef\xbb\xbf")
         if not data.strip():

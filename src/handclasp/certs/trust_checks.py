@@ -186,7 +186,9 @@ def _crls(
         if ca not in covered:
             seen = f"there is no CRL of {facts.label(ca)}, and nginx asks for one of every CA"
             findings.append(found("crl-missing-for-chain", seen, where=_where(trust, ca)))
-        elif all(stale_crl(crl, now) for crl in covered[ca]):
+        elif all(
+            crl.signature not in trust.followed and stale_crl(crl, now) for crl in covered[ca]
+        ):
             findings.append(_stale(trust, ca, covered[ca], now))
     return findings
 
@@ -217,8 +219,12 @@ def _stale(
     now: datetime,
 ) -> Finding:
     newest = max(crls, key=lambda crl: crl.last_update_utc)
-    told = stale_crl(newest, now)
-    return found("crl-expired", f"the CRL of {facts.label(ca)} {told}", where=_where(trust, newest))
+    seen = f"the CRL of {facts.label(ca)} {stale_crl(newest, now)}"
+    end, kept = newest.next_update_utc, trust.lists_kept
+    if kept is None or end is None or newest.last_update_utc > now or now > end + kept:
+        return found("crl-expired", seen, where=_where(trust, newest))
+    told = f"{seen}; callers are let in by it until {facts.date(end + kept)} (`keep_last`)"
+    return found("crl-expired", told, where=_where(trust, newest), severity=Severity.WARNING)
 
 
 def _where(

@@ -38,12 +38,13 @@ def check(
     from handclasp.agent.resolve import SystemResolver
     from handclasp.agent.sockets import check_sockets
     from handclasp.agent.staging import trial
+    from handclasp.agent.waiting import issuer_findings
     from handclasp.certs.counting import counted
     from handclasp.cli.output import echo_findings, echo_json, sorted_findings
     from handclasp.errors import ExitCode
     from handclasp.findings import FindingsError, Severity, errors_in
 
-    choices = Choices(spec, nginx, state_dir)
+    choices = Choices(spec, nginx, state_dir, lists="later")
     now = at or SystemClock().now()
     test = "nginx -t was not run"
     try:
@@ -51,10 +52,11 @@ def check(
     except FindingsError as error:
         findings, exit_code = list(error.findings), error.exit_code
     else:
-        findings = list(prepared.findings)
-        if prepared.plan is not None and not no_nginx_test:
-            refused = trial(prepared, prepared.plan)
-            findings += (*refused, *check_sockets(prepared.plan, prepared))
+        findings = [*prepared.findings, *issuer_findings(prepared, now)]
+        plan = prepared.plan or prepared.meanwhile
+        if plan is not None and not no_nginx_test:
+            refused = trial(prepared, plan)
+            findings += (*refused, *check_sockets(plan, prepared))
             if prepared.spec.nginx.mode == "existing":
                 findings += existing_findings(prepared)
             said = "refuses" if refused else "accepts"

@@ -26,6 +26,8 @@ _COMMANDS = {
     "check": "Say everything that can be known before starting.",
     "render": "Print the nginx configuration of a spec, or write it to a folder.",
     "status": "Ask the running agent what it knows.",
+    "take": "Make the running agent take what lies on disk now.",
+    "expiry": "Say what expires when: files, directories, a spec, servers.",
     "cert": "Read, check and convert certificates and keys of any format.",
     "ca": "A private certificate authority for a team.",
     "hsm": "Keys in a PKCS#11 token.",

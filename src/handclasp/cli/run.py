@@ -60,17 +60,18 @@ def run(
     from handclasp.agent.carrier import no_plan
     from handclasp.agent.clock import SystemClock
     from handclasp.agent.loop import Agent
-    from handclasp.agent.prepare import Choices, prepare
+    from handclasp.agent.prepare import Choices
+    from handclasp.agent.renewal import prepared_and_issued
     from handclasp.agent.resolve import SystemResolver
     from handclasp.agent.settings import Settings
     from handclasp.cli.output import echo_findings
 
     journal.configure(log_format)
-    choices = Choices(spec, nginx, state_dir)
+    choices = Choices(spec, nginx, state_dir, lists="fetched")
     clock, resolver = SystemClock(), SystemResolver()
 
     async def serve() -> None:
-        prepared = await prepare(choices, now=clock.now(), resolver=resolver)
+        prepared = await prepared_and_issued(choices, clock, resolver)
         if prepared.plan is None:
             raise no_plan(prepared)
         echo_findings(prepared.findings)

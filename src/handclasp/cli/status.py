@@ -32,9 +32,9 @@ def status(spec: Path, nginx: str | None, state_dir: Path | None, form: str) -> 
         echo_json(answer)
     else:
         click.echo(_text(answer))
-    return int(
-        ExitCode.OK if answer["ready"] and not answer["refused_change"] else ExitCode.FINDINGS
-    )
+    callers = answer["callers"]
+    troubled = [answer["refused_change"], answer["not_taken"], callers["lists"], callers["denials"]]
+    return int(ExitCode.FINDINGS if any(troubled) or not answer["ready"] else ExitCode.OK)
 
 
 def _state(answer: dict[str, Any]) -> str:
@@ -55,10 +55,15 @@ def _text(answer: dict[str, Any]) -> str:
             f" pid {nginx['pid'] or '-'}, {len(nginx['workers'])} workers; agent pid {answer['agent']['pid']}"
         )
     ]
+    lines += [
+        f"New files for {what} are NOT served: {why}" for what, why in answer["not_taken"].items()
+    ]
     if answer["refused_change"]:
         lines.append(f"The spec on disk was REFUSED: {answer['refused_change']}")
+    if denials := answer["callers"].get("denials"):
+        lines.append(f"Denials NOT in force everywhere: {denials}")
     if lists := answer["callers"].get("lists"):
-        lines.append(f"Revocation lists NOT TAKEN: {lists}")
+        lines.append(f"Revocation lists NEED ATTENTION: {lists}")
     rows = [("LINK", "KIND", "LISTENS", "IDENTITY", "STATE")]
     for link in answer["links"]:
         state = "; ".join(link["down"]) or "up"
@@ -80,6 +85,63 @@ def _text(answer: dict[str, Any]) -> str:
         for identity in sorted(answer["identities"], key=lambda one: one["days_left"])
     ]
     lines += ["", table(certificates)]
+    lines += _callers(answer.get("callers_seen"))
     for finding in answer["findings"]:
         lines.append(f"{finding['severity']}: {finding['seen']} [{finding['slug']}]")
     return "\n".join(lines)
+
+
+def _callers(seen: dict[str, Any] | None) -> list[str]:
+    from handclasp.cli.output import printable, table
+
+    if seen is None:
+        return []
+    lines = []
+    if seen["problem"]:
+        lines.append(f"Callers are NOT FOLLOWED: {seen['problem']}")
+    if seen["ending"]:
+        rows = [("CALLER", "DAYS LEFT", "LINK")]
+        rows += [
+            (printable(one["subject"] or "(no name)"), str(one["days_left"]), one["link"])
+            for one in seen["ending"]
+        ]
+        lines += ["", table(rows)]
+        if (more := seen["ending_in_all"] - len(seen["ending"])) > 0:
+            lines.append(f"and {more} more")
+    if seen["authorities"]:
+        rows_of_cas = [("CA", "TRUST", "CALLERS IN A DAY", "LAST SEEN", "SAFE TO DROP")]
+        rows_of_cas += [
+            (
+                printable(one["subject"]),
+                one["trust"],
+                _count(one),
+                (one["last_seen"] or "never")[:16],
+                _safety(one),
+            )
+            for one in seen["authorities"]
+        ]
+        lines += ["", table(rows_of_cas)]
+    return lines
+
+
+def _count(authority: dict[str, Any]) -> str:
+    from handclasp.cli.output import printable
+
+    count = str(authority["callers_last_day"])
+    if not authority["examples"]:
+        return count
+    return printable(f"{count} (of late: {', '.join(authority['examples'])})")
+
+
+def _safety(authority: dict[str, Any]) -> str:
+    from handclasp.cli.output import printable
+
+    if authority["safe_to_drop"]:
+        return "yes"
+    told = f"not before {authority['safe_from'][:16]}"
+    if authority["unknown_issuers"]:
+        unknown = ", ".join(authority["unknown_issuers"])
+        told += f", and callers of issuers not known here may need it: {unknown}"
+    if authority["same_name_as_another"]:
+        told += ", and another CA has its name"
+    return printable(told)

@@ -100,8 +100,8 @@ def ask(
     tries: RefusedPins | None = None,
     **more: Any,
 ) -> Answer:
-    """Runs a task of `worker`: list, generate or prove. Never raises for what the module does, nor when the
-    system has no process left for it.
+    """Runs a task of `worker`: list, generate, prove or request. Never raises for what the module does, nor
+    when the system has no process left for it.
 
     `environment` are the variables the module needs, beside our own. `tries`: what must not be tried again
     (`prove` only); what is refused now is noted there.

@@ -254,6 +254,29 @@ def _as_worker(
     return b"ok"
 
 
+def _request(request: dict[str, Any]) -> None:
+    """A signing request like the `template`, which another key has signed, for the key of the token."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from handclasp.hsm.login import pin_warnings, session
+    from handclasp.hsm.signing import signing_key
+    from handclasp.hsm.token import find_key, find_token, load_module
+
+    template = x509.load_pem_x509_csr(request["template"].encode())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(template.subject)
+    for extension in template.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    uri, module, pin = _uri(request), Path(request["module"]), _pin(request)
+    token = find_token(load_module(module), uri, module=module)
+    pin_warnings(token)
+    with session(token, pin) as opened:
+        key = signing_key(find_key(opened, uri, logged_in=pin is not None))
+        signed = builder.sign(key, hashes.SHA256())
+    _tell(request=signed.public_bytes(Encoding.PEM).decode("ascii"))
+
+
 def _uri(request: dict[str, Any]) -> Pkcs11Uri:
     return parse_pkcs11_uri(request["uri"])
 
@@ -284,6 +307,7 @@ _TASKS: dict[str, Callable[[dict[str, Any]], None]] = {
     "list": _list,
     "generate": _generate,
     "prove": _prove,
+    "request": _request,
 }
 
 if __name__ == "__main__":

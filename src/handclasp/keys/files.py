@@ -39,9 +39,13 @@ class FileRead:
 
 
 def read_file(
-    path: Path, *, unreadable: str = "certificate-unreadable", pipes: bool = False
+    path: Path,
+    *,
+    unreadable: str = "certificate-unreadable",
+    pipes: bool = False,
+    most: int = LIMIT,
 ) -> FileRead:
-    """Read at most 10 MiB of a regular file, links followed.
+    """Read a regular file of at most so many bytes, links followed.
 
     With `pipes` a pipe is read as well, to its end: the shell's `<(command)` is one. It has no mode and
     no owner. `unreadable` is the slug for what is neither missing, forbidden nor a directory: too large,
@@ -59,7 +63,7 @@ def read_file(
             data = None
             if problem is None:
                 with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                    data = stream.read(LIMIT + 1)
+                    data = stream.read(most + 1)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -67,8 +71,8 @@ def read_file(
     except ValueError:  # a NUL character in the path
         problem = found("file-not-found", "the path holds a NUL character", where=where)
         return FileRead(path=path, problem=problem)
-    if data is not None and len(data) > LIMIT:
-        problem = found(unreadable, f"it is larger than {LIMIT // 2**20} MiB", where=where)
+    if data is not None and len(data) > most:
+        problem = found(unreadable, f"it is larger than {most // 2**20} MiB", where=where)
         data = None
     if pipe:
         return FileRead(path=path, data=data, problem=problem)

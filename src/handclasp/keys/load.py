@@ -14,7 +14,7 @@ from handclasp.certs.chain import Ordered, order
 from handclasp.certs.contents import Contents
 from handclasp.certs.material import IdentityMaterial, TokenKey, TrustMaterial
 from handclasp.certs.private_keys import FoundKey, spki
-from handclasp.certs.read import read_objects
+from handclasp.certs.read import LIMIT, LIST_LIMIT, read_objects
 from handclasp.errors import UsageError
 from handclasp.findings import Finding, Severity, Where, found
 from handclasp.keys.files import FileRead, check_key_file, read_file
@@ -110,11 +110,19 @@ def _reading_findings(
     return [f for f in findings if f not in key_findings.dropped] + list(key_findings.added)
 
 
-def _open(path: Path, secret: bytes | None, *, unreadable: str, pipes: bool = False) -> _File:
-    read = read_file(path, unreadable=unreadable, pipes=pipes)
+def _open(
+    path: Path,
+    secret: bytes | None,
+    *,
+    unreadable: str,
+    pipes: bool = False,
+    most: int = LIMIT,
+) -> _File:
+    read = read_file(path, unreadable=unreadable, pipes=pipes, most=most)
     if read.data is None:
         return _File(read=read, contents=Contents(str(path), "unknown"))
-    return _File(read=read, contents=read_objects(read.data, source=str(path), password=secret))
+    contents = read_objects(read.data, source=str(path), password=secret, most=most)
+    return _File(read=read, contents=contents)
 
 
 def _password(source: SecretSource | None) -> tuple[bytes | None, str | None]:
@@ -271,8 +279,11 @@ def load_trust(
     read too (see `read_file`). `title` is what messages call it where no spec names it.
     """
     anchor_files, crl_files = (
-        [_open(path, None, unreadable="certificate-unreadable", pipes=pipes) for path in paths]
-        for paths in (certificates, crls)
+        [
+            _open(path, None, unreadable="certificate-unreadable", pipes=pipes, most=most)
+            for path in paths
+        ]
+        for paths, most in ((certificates, LIMIT), (crls, LIST_LIMIT))
     )
     findings = [finding for file in anchor_files for finding in _anchor_file_findings(file)]
     findings += [finding for file in crl_files for finding in _crl_file_findings(file)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from handclasp.errors import EnvironmentFault
 from handclasp.findings import ENTRIES
 from handclasp.nginx import durable, switch
+from handclasp.nginx.layout import ANSWERING, CHALLENGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _OURS = frozenset(
     {
         *("lock", "layout_version", "generation", "identities", "trust", "nginx", "run", "ca"),
+        *("issued", "lists", "acme", CHALLENGES, ANSWERING),
         *(switch.PENDING, switch.LAST),
     }
 )

@@ -12,6 +12,10 @@ REJECT_IDENTITY = "reject.internal"
 """Self-signed certificate for default servers of builds without ssl_reject_handshake. The dot keeps it
 apart from identities of a spec, whose names have none."""
 
+CHALLENGES = "acme-challenges"
+ANSWERING = "answering"
+"""Prefix of an nginx that answers challenges before there is another one, while it runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -40,6 +44,11 @@ class Layout:
         return self.prefix / "nginx.pid"
 
     @property
+    def draining(self) -> PurePosixPath:
+        """There while callers are told to use their connections no more."""
+        return self.prefix / "draining"
+
+    @property
     def error_log(self) -> PurePosixPath:
         """nginx's error log, at level info."""
         return self.prefix / "logs" / "error.log"
@@ -48,6 +57,16 @@ class Layout:
     def access_log(self) -> PurePosixPath:
         """nginx's access log."""
         return self.prefix / "logs" / "access.log"
+
+    @property
+    def callers_log(self) -> PurePosixPath:
+        """A line per connection of a verified caller; the agent empties it."""
+        return self.prefix / "logs" / "callers.log"
+
+    @property
+    def callers(self) -> PurePosixPath:
+        """What the agent has read there."""
+        return self.root / "callers.json"
 
     @property
     def temporary(self) -> PurePosixPath:
@@ -68,6 +87,11 @@ class Layout:
     def answers(self) -> PurePosixPath:
         """nginx's cache of the agent's answers; nginx makes it, for its workers alone."""
         return self.prefix / "answers"
+
+    @property
+    def challenges(self) -> PurePosixPath:
+        """Answers to challenges of ACME servers, a file for each token, while they look."""
+        return self.root / CHALLENGES
 
     @property
     def policy(self) -> PurePosixPath:

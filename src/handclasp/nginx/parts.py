@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
     from pathlib import PurePath
 
@@ -301,12 +302,27 @@ class Plan:
     resolver_valid: timedelta | None
     resolved_names: tuple[str, ...]  # names the agent has to watch, because nginx cannot
     access_log: str
+    callers_log: bool  # a line per connection of a verified caller
     stripped: tuple[str, ...]
     tokens: Tokens | None = None
+    challenges: tuple[ListenAddress, ...] = ()  # where challenges of ACME servers are answered
 
     def as_json(self) -> str:
         """Deterministic text of the whole plan."""
         return json.dumps(dataclasses.asdict(self), default=_plain, indent=1, sort_keys=True)
+
+
+def trusts_with_lists(
+    ingress: Iterable[IngressServer], upstreams: Iterable[Upstream]
+) -> frozenset[str]:
+    """Trusts of which nginx reads the revocation lists too."""
+    callers = (server.trust for server in ingress if server.crl)
+    return frozenset(
+        (
+            *callers,
+            *(one.tls.trust for one in upstreams if one.tls and one.tls.crl and one.tls.trust),
+        )
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -7,16 +7,17 @@ Everything downstream reads the plan, never the spec. What is decided for one li
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from handclasp.backend.dialects import stripped_headers
 from handclasp.certs.checks import Role, check_identity, check_trust
 from handclasp.findings import Finding, Severity, errors_in, found
 from handclasp.nginx.advisories import advisory_findings
-from handclasp.nginx.parts import Machine, Plan, Process, Upstream
+from handclasp.nginx.parts import Machine, Plan, Process, Upstream, trusts_with_lists
 from handclasp.nginx.plan_egress import plan_egress
 from handclasp.nginx.plan_ingress import plan_ingress
 from handclasp.nginx.plan_tokens import plan_tokens
+from handclasp.spec.issuer_acme import challenge_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from handclasp.nginx.facts import Facts
     from handclasp.spec.load import LoadedSpec
 
+
+Kind = Literal["identity", "trust"]
+Unit = tuple[Kind, str]
 
 _MOST_CONNECTIONS = 16_384
 _LEAST_CONNECTIONS = 32  # beside the listeners: sixteen requests at a time
@@ -54,6 +58,12 @@ class Inputs:
         None  # how this nginx goes to tokens; None: not at all, or no key is in one
     )
     pkcs11_module: PurePath | None = None
+    moments: Mapping[Unit, datetime] = field(default_factory=dict)
+    """When material was read that is judged as of then, and not as of `now`."""
+
+    def judged_at(self, kind: Kind, name: str) -> datetime:
+        """The moment as of which the dates of an identity or trust are judged."""
+        return self.moments.get((kind, name), self.now)
 
     def may_look_up(self, identity: str) -> bool:
         """Whether nginx's workers may read this identity anew in every handshake. A key in a token is no
@@ -103,10 +113,12 @@ def make_plan(inputs: Inputs) -> PlanResult:
     if errors_in(findings):
         return PlanResult(None, findings)
     resolver = _resolver(inputs) if draft.nginx_resolves else ()
+    upstreams = tuple(sorted(draft.upstreams.values(), key=lambda upstream: upstream.name))
+    lists = trusts_with_lists(ingress, upstreams)
     plan = Plan(
         name=inputs.loaded.name,
         process=process,
-        upstreams=tuple(sorted(draft.upstreams.values(), key=lambda upstream: upstream.name)),
+        upstreams=upstreams,
         egress=egress,
         ingress=ingress,
         listeners=listeners,
@@ -114,14 +126,18 @@ def make_plan(inputs: Inputs) -> PlanResult:
             (name, inputs.material.identities[name].fingerprint())
             for name in sorted({*draft.client_uses, *draft.server_uses})
         ),
-        trust=tuple((name, inputs.material.trust[name].fingerprint()) for name in used),
+        trust=tuple(
+            (name, inputs.material.trust[name].fingerprint(lists=name in lists)) for name in used
+        ),
         lookups=tuple(sorted(draft.lookups)),
         resolver=resolver,
         resolver_valid=spec.resolver.valid,
         resolved_names=tuple(sorted(draft.watched_names)),
         access_log=spec.log.access,
+        callers_log=spec.log.callers and spec.nginx.mode == "own",
         stripped=stripped_headers(_configured_headers(inputs)),
         tokens=tokens,
+        challenges=challenge_listeners(spec.issuers.values()),
     )
     return PlanResult(plan, findings)
 
@@ -133,17 +149,27 @@ def _material_findings(inputs: Inputs, draft: Draft) -> list[Finding]:
     groups = _written_groups(inputs)
     for name in sorted(draft.client_uses):
         if identity := material.identities.get(name):
-            findings += check_identity(identity, role=Role.CLIENT, now=inputs.now, groups=groups)
+            findings += check_identity(
+                identity,
+                role=Role.CLIENT,
+                now=inputs.judged_at("identity", name),
+                groups=groups,
+            )
     for name, names in draft.server_uses.items():
         if identity := material.identities.get(name):
             findings += check_identity(
-                identity, role=Role.SERVER, now=inputs.now, names=names, groups=groups
+                identity,
+                role=Role.SERVER,
+                now=inputs.judged_at("identity", name),
+                names=names,
+                groups=groups,
             )
     for name in _used_trust(inputs):
         if trust := material.trust.get(name):
             links = [link for link in spec.ingress if link.clients.trust == name]
             depth = min((link.clients.depth for link in links), default=4)
-            findings += check_trust(trust, now=inputs.now, for_clients=bool(links), depth=depth)
+            now = inputs.judged_at("trust", name)
+            findings += check_trust(trust, now=now, for_clients=bool(links), depth=depth)
     return findings
 
 
@@ -267,4 +293,5 @@ def _listeners(inputs: Inputs) -> int:
         plain = (link.health, link.redirect)
         addresses |= {str(address) for address in link.listen}
         addresses |= {str(one.listen) for one in plain if one is not None}
+    addresses |= {str(one) for one in challenge_listeners(spec.issuers.values())}
     return len(addresses)

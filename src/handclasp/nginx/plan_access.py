@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from handclasp.certs.material import TrustMaterial
     from handclasp.nginx.plan import Inputs
     from handclasp.spec import links
     from handclasp.spec.access import AccessRule
@@ -51,13 +52,16 @@ def _id(link: links.IngressLink, rule: AccessRule, inputs: Inputs) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def authorizer(link: links.IngressLink, sets: Iterable[RuleSet]) -> Authorizer | None:
+def authorizer(
+    link: links.IngressLink, sets: Iterable[RuleSet], inputs: Inputs
+) -> Authorizer | None:
     """What the agent is asked; None where nginx can decide and write everything by itself."""
     hops = tuple(link.original_certificate.trusted) if link.original_certificate else ()
     composed = [forward for forward in link.forward if not DIALECTS[forward.dialect].native]
     asked = [one for rule_set in sets for one in rule_set.rule.allow]
     hops_asked = not _native(hops)
-    if not composed and not hops_asked and _native(asked):
+    lists_asked = keeps_lists(inputs.material.trust.get(link.clients.trust))
+    if not composed and not hops_asked and not lists_asked and _native(asked):
         return None
     return Authorizer(
         headers=tuple(
@@ -71,6 +75,12 @@ def authorizer(link: links.IngressLink, sets: Iterable[RuleSet]) -> Authorizer |
         fresh=link.clients.answers.fresh,
         outage=link.clients.answers.outage,
     )
+
+
+def keeps_lists(trust: TrustMaterial | None) -> bool:
+    """Whether lists are honoured past their end, which nginx's own check of them cannot do
+    (X509_V_ERR_CRL_HAS_EXPIRED): then it is given none, and the agent decides."""
+    return trust is not None and bool(trust.crls) and trust.lists_kept is not None
 
 
 def issuer_names(link: links.IngressLink, inputs: Inputs) -> tuple[str, ...]:

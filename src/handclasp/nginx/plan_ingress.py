@@ -15,7 +15,7 @@ from handclasp.nginx.parts import (
     Server,
     UpstreamTls,
 )
-from handclasp.nginx.plan_access import authorizer, issuer_names, rule_sets
+from handclasp.nginx.plan_access import authorizer, issuer_names, keeps_lists, rule_sets
 from handclasp.nginx.plan_listeners import plan_listeners
 from handclasp.nginx.plan_upstreams import (
     add_upstream,
@@ -79,12 +79,12 @@ def _server(link: links.IngressLink, index: int, inputs: Inputs, draft: Draft) -
         identity=link.identity,
         lookup=lookup,
         trust=link.clients.trust,
-        crl=bool(trust and trust.crl_pem()),
+        crl=bool(trust and trust.crl_pem()) and not keeps_lists(trust),
         verify=link.clients.verify,
         depth=link.clients.depth,
         rules=rules,
         issuers=issuer_names(link, inputs),
-        authorizer=authorizer(link, rules),
+        authorizer=authorizer(link, rules, inputs),
         backend=backend,
         backend_host=backend_host,
         grpc=grpc,
@@ -194,7 +194,7 @@ def _check_build(link: links.IngressLink, index: int, inputs: Inputs, draft: Dra
         needs.append((Feature.REALIP, "proxy_protocol" if link.proxy_protocol else "real_ip"))
     if link.limits.rate:
         needs.append((Feature.LIMIT_REQ, "limits"))
-    if authorizer(link, rule_sets(link, inputs)):
+    if authorizer(link, rule_sets(link, inputs), inputs):
         needs.append((Feature.AUTHORIZER, "clients"))
     if link.session_reuse and _renews_sessions(link, inputs):
         needs.append((Feature.TLS13_SESSION_TIMEOUT, "session_reuse"))

@@ -159,6 +159,6 @@ def _session_zone(address: ListenAddress, sharing: Iterable[IngressServer], inpu
         identity, trust = material.identities.get(server.identity), material.trust.get(server.trust)
         parts += [
             identity.fingerprint() if identity and identity.usable else "",
-            trust.fingerprint() if trust and trust.usable else "",
+            trust.fingerprint(lists=server.crl) if trust and trust.usable else "",
         ]
     return f"hc_tls_{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"

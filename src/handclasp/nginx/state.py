@@ -9,11 +9,15 @@
                                   nginx's document root; `current` is read at every handshake
     trust/<name>/<version>/       ca.pem, crl.pem; `current` is read when nginx loads
     nginx/                        nginx's prefix: pid file, logs/, temp/
+    trial/                        prefix of an nginx by which new identities are tried, while it runs
+    answering/                    prefix of one that answers challenges before the first certificate
+    acme-challenges/<token>       answers to challenges, 0640 with the workers' group or 0644
     run/                          sockets
     ask/sock                      where nginx asks about callers; short, for a socket's path is
     policy/<digest>/              empty; `policy/current` names the policy that answers are kept under
     denied/<issuer>/<serial>      empty; certificates refused where nginx decides by itself
     denied.json                   what `handclasp deny` was told
+    callers.json                  which certificates callers presented, and when
     switch.pending, switch.last   journal of the links' moves (switch.py)
 
 Modes: where nginx drops privileges, directories its workers pass through are 0750 with the workers'
@@ -30,6 +34,7 @@ from typing import TYPE_CHECKING, Self
 from handclasp.errors import EnvironmentFault, InternalFault
 from handclasp.nginx import claim, durable, switch
 from handclasp.nginx.enforcement import ANSWERS, AUTHORIZER, DENIED, POLICY, Enforcement
+from handclasp.nginx.layout import ANSWERING, CHALLENGES
 from handclasp.nginx.versions import CURRENT, Versions, checked_name, directories
 
 if TYPE_CHECKING:
@@ -138,6 +143,24 @@ class StateDirectory:
     def current_configuration(self) -> Path:
         """What nginx gets as -c: through the link, so that a reload reads the newest generation."""
         return self.path / "generation" / CURRENT / "nginx.conf"
+
+    @property
+    def trial(self) -> Path:
+        """Prefix of an nginx by which new identities are tried; gone when none is."""
+        return self.path / "trial"
+
+    @property
+    def answering(self) -> Path:
+        """Prefix of an nginx that answers challenges while no other does; gone when none is."""
+        return self.path / ANSWERING
+
+    def identity_path(self, name: str, version: str) -> Path:
+        """Directory of one version of an identity."""
+        return self._identity(name).place / checked_name(version, "a version")
+
+    def trust_path(self, name: str, version: str) -> Path:
+        """Directory of one version of a trust bundle."""
+        return self._trust(name).place / checked_name(version, "a version")
 
     def generation_path(self, generation: int) -> Path:
         """Directory of one generation."""
@@ -290,7 +313,10 @@ class StateDirectory:
             )
         for name in ("generation", "trust"):
             durable.ensure_directory(self.path / name, self._private)
-        for name in ("identities", "nginx", "nginx/logs", "nginx/temp", POLICY, DENIED):
+        for name in (
+            *("identities", "nginx", "nginx/logs", "nginx/temp"),
+            *(POLICY, DENIED, CHALLENGES),
+        ):
             durable.ensure_directory(self.path / name, self._passage)
         for folder in (self.run, self.path / AUTHORIZER):
             durable.ensure_directory(folder, self._sockets)
@@ -304,6 +330,8 @@ class StateDirectory:
             durable.sweep(place)
         for versions in self._all():
             durable.sweep(versions.place)
+        for answer in (self.path / CHALLENGES).iterdir():
+            answer.unlink()  # nobody is being answered while the lock changes hands
 
 
 def _stage(

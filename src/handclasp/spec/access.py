@@ -30,6 +30,8 @@ class Reason(StrEnum):
     NOT_YET_VALID = "not-yet-valid"
     EXPIRED = "expired"
     DENIED = "denied"
+    LIST_EXPIRED = "list-expired"
+    LIST_MISSING = "list-missing"
     PATH_AMBIGUOUS = "path-ambiguous"
     PATH_NOT_COVERED = "path-not-covered"
     METHOD_NOT_COVERED = "method-not-covered"

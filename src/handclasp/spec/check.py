@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from handclasp.spec.checks.egress import check_egress
 from handclasp.spec.checks.ingress import check_ingress
+from handclasp.spec.checks.issuer_kinds import check_issuer_kinds
+from handclasp.spec.checks.issuers import check_issuers
 from handclasp.spec.checks.listeners import check_listeners
+from handclasp.spec.checks.lists import check_lists
 from handclasp.spec.checks.names import check_names
 from handclasp.spec.checks.tokens import check_tokens
 
@@ -22,6 +25,9 @@ def check_spec(loaded: LoadedSpec, *, insecure_allowed: bool) -> list[Finding]:
     """
     findings = [
         *check_names(loaded),
+        *check_issuers(loaded),
+        *check_issuer_kinds(loaded),
+        *check_lists(loaded),
         *check_tokens(loaded),
         *check_listeners(loaded),
         *check_egress(loaded, insecure_allowed=insecure_allowed),

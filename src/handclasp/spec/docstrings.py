@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 @cache
 def meanings(section: type[Section]) -> dict[str, str]:
     """Docstring of each attribute of a mapping, in one line, by the key as it is written."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(section)))
+    found: dict[str, str] = {}
+    for kind in reversed(section.__mro__):  # those above first: a mapping may say it better
+        if kind.__module__.startswith("handclasp."):
+            found |= _own_meanings(kind, section)
+    return found
+
+
+def _own_meanings(kind: type, section: type[Section]) -> dict[str, str]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     found: dict[str, str] = {}
     for attribute, below in pairwise(body):
@@ -28,8 +36,9 @@ def meanings(section: type[Section]) -> dict[str, str]:
             and isinstance(below.value.value, str)
         ):
             name = attribute.target.id
-            key = section.model_fields[name].alias or name
-            found[key] = " ".join(below.value.value.split())
+            if (field := section.model_fields.get(name)) is None:
+                continue
+            found[field.alias or name] = " ".join(below.value.value.split())
     return found
 
 

@@ -20,6 +20,7 @@ from handclasp.spec.types import (
     Shorthand,
     Size,
     SpecPath,
+    StreamAge,
     TlsUrl,
 )
 from handclasp.spec.values import AllowKind, AllowRule
@@ -224,8 +225,11 @@ class Clients(Section):
     times its DER."""
     answers: Answers = Field(default_factory=Answers)
     cut: bool = False
-    """End connections that are open when a certificate is denied: everybody's of this nginx. Without,
-    a WebSocket or stream of a denied caller lives on until it ends."""
+    """End connections that are open when a certificate is denied or revoked, at once: everybody's of this
+    nginx."""
+    max_stream_age: StreamAge = timedelta(minutes=10)
+    """How long after that a WebSocket or stream may live on, when it is not cut at once; none: until it
+    ends."""
 
 
 class Forward(Section):

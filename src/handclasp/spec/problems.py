@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from handclasp.findings import Finding, found
+from handclasp.spec.issuer import IssuerSection
 from handclasp.spec.links import Forward, UpstreamServer
+from handclasp.spec.lists import ExpiredLists, ListSource
 from handclasp.spec.names import shown
 from handclasp.spec.policy import SecretSource, TlsPolicy
 from handclasp.spec.shape import home_below, home_elsewhere, keys_of, nearest, section_at
@@ -35,6 +37,8 @@ _LONG_AND_SHORT: dict[type[Section] | None, str] = {
     Forward: "the name of a dialect or a mapping of keys",
     TlsPolicy: "the name of a profile or a mapping of keys",
     SecretSource: "{file: PATH} or {env: NAME}",
+    ListSource: "a path, a URL or a mapping of keys",
+    ExpiredLists: "fail-closed or {keep_last: DURATION}",
 }
 _BOUND = {
     "greater_than_equal": ("ge", "at least"),
@@ -72,6 +76,11 @@ def _unknown_key(path: Path, positions: Positions) -> tuple[Finding, str | None]
         # Not repeated: `password: {hunter2}` is a mapping with one key, which is the secret.
         seen = "unknown key; a secret is {file: PATH} or {env: NAME}"
         return found("spec-unknown-key", seen, where=positions.key(parent)), None
+    if section is not None and key in known:  # of another kind of the mapping
+        others = [name for name, kind in IssuerSection.kinds.items() if key in keys_of(kind)]
+        seen = f"unknown key {shown(key)} for this `type`; it belongs to {' and '.join(others)}"
+        told = "Remove it, or write the `type` that has it."
+        return found("spec-unknown-key", seen, where=positions.key(path), fix=told), None
     home, suggestion = home_below(key, parent), None
     if home is None:
         suggestion = nearest(key, known, likeness=0.85)
@@ -118,7 +127,9 @@ _MISSING_HINTS = {
     "clients": "It says which client certificates are accepted: {trust: NAME, allow: [cn:NAME]}.",
     "server_names": "It lists the names callers use.",
     "backend": "It says where requests are handed on: http://127.0.0.1:8000.",
-    "certificate": "It is the path of the certificate's file.",
+    "certificate": "It is the path of the certificate's file; for one that handclasp gets by itself write"
+    " `issuer:` instead.",
+    "type": "It says which kind of issuer this is.",
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from handclasp.spec.docstrings import purpose
 from handclasp.spec.model import Spec
 from handclasp.spec.schema import sections, spec_schema
-from handclasp.spec.shape import section_in
+from handclasp.spec.shape import kinds_of, section_in
 
 if TYPE_CHECKING:
     from handclasp.spec.policy import Section
@@ -104,7 +104,8 @@ def _users(section: type[Section]) -> str:
         f"`{field.alias or name}`" + ("" if user is Spec else f" of {_link(user.__name__)}")
         for user in sections()
         for name, field in user.model_fields.items()
-        if section_in(field.annotation) is section
+        if (inner := section_in(field.annotation)) is section
+        or (inner is not None and section in kinds_of(inner))
     ]
     return ", ".join(uses)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from handclasp.spec.docstrings import meanings, purpose
 from handclasp.spec.model import Spec
 from handclasp.spec.quantities import duration_text
-from handclasp.spec.shape import section_in
+from handclasp.spec.shape import kinds_of, section_in
 
 if TYPE_CHECKING:
     from handclasp.spec.policy import Section
@@ -39,8 +39,9 @@ def sections() -> list[type[Section]]:
     for section in ordered:  # grows while it is walked
         for field in section.model_fields.values():
             inner = section_in(field.annotation)
-            if inner is not None and inner not in ordered:
-                ordered.append(inner)
+            if inner is None:
+                continue
+            ordered += [one for one in kinds_of(inner) or (inner,) if one not in ordered]
     return ordered
 
 

@@ -7,6 +7,7 @@ import types
 from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
+from handclasp.spec.issuer import IssuerSection
 from handclasp.spec.model import Spec
 from handclasp.spec.policy import Section
 
@@ -17,8 +18,17 @@ if TYPE_CHECKING:
 
 
 def keys_of(section: type[Section]) -> dict[str, Any]:
-    """Keys of a mapping as they are written, with the type of each."""
-    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+    """Keys of a mapping as they are written, with the type of each; of several kinds those of all."""
+    return {
+        field.alias or name: field.annotation
+        for kind in (section, *kinds_of(section))
+        for name, field in kind.model_fields.items()
+    }
+
+
+def kinds_of(section: type[Section]) -> tuple[type[Section], ...]:
+    """The sections that a mapping may be read as, by its `type`; none where there is one kind only."""
+    return tuple(IssuerSection.kinds.values()) if section is IssuerSection else ()
 
 
 def section_in(annotation: Any) -> type[Section] | None:

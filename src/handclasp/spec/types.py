@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationInfo,
@@ -150,7 +151,7 @@ SpecPath = Annotated[
     WithJsonSchema({**_STRING, "title": "path"}),
 ]
 IdentityPath = Annotated[
-    PurePosixPath,
+    PurePosixPath | None,  # None only where the key is not written
     BeforeValidator(_identity_path),
     WithJsonSchema({**_STRING, "title": "path"}),
 ]
@@ -178,6 +179,17 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_text(parse_duration, form="a duration such as 30s")),
     WithJsonSchema({**_STRING, "title": "duration", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}),
+]
+StreamAge = Annotated[
+    timedelta | None,
+    BeforeValidator(
+        lambda value: (
+            None
+            if value == "none"
+            else _text(parse_duration, form="a duration such as 10m, or none")(value)
+        )
+    ),
+    WithJsonSchema({**_STRING, "title": "duration", "pattern": "^(none|([0-9]+(ms|s|m|h|d))+)$"}),
 ]
 Size = Annotated[
     int,
@@ -245,6 +257,9 @@ Rule = Annotated[
     ),
 ]
 
+ARGUMENT_PATTERN = r"^[^\x00]+$"
+Argument = Annotated[str, Field(pattern=ARGUMENT_PATTERN)]
+
 METHOD_PATTERN = "^[A-Z]{1,32}$"
 _RULE_PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@/-]*")
 
@@ -252,7 +267,8 @@ _RULE_PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@/-]*")
 def _rule_path(text: str) -> str:
     if not _RULE_PATH.fullmatch(text):
         raise ValueError(
-            f"{shown(text)} cannot be a rule's path: it begins with / and is plain ASCII"
+            f"{shown(text)} cannot be a rule's path: such a path begins with / and holds ASCII letters,"
+            " digits and ._~!&'()*+,=:@- only; pages beyond that fall under the rule for a path above"
         )
     return rule_path(text)
 

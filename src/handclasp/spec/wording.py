@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.spec import links, policy, types
+from handclasp.spec import issuer, issuer_acme, issuer_vault, links, policy, rotation, types
 from handclasp.spec import model as spec_model
 from handclasp.spec.names import fit_name
 
@@ -41,11 +41,22 @@ _FORMS = {
     policy.ACCOUNT_PATTERN: Form("the name of an account or group", lambda text: text.lower()),
     policy.VARIABLE_PATTERN: Form("the name of an environment variable"),
     policy.OPENSSL_PATTERN: Form("one name of a cipher suite or group; a list has one item each"),
-    spec_model.ARGUMENT_PATTERN: Form("a word of a command line"),
+    types.ARGUMENT_PATTERN: Form("a word of a command line"),
     spec_model.MODULE_VARIABLE_PATTERN: Form(
         "the name of an environment variable in capitals", lambda text: text.upper()
     ),
     spec_model.MODULE_VALUE_PATTERN: Form("one line of text"),
+    rotation.TRIAL_PATH_PATTERN: Form(
+        "a path (it begins with / and has no blanks)", lambda text: f"/{text.strip()}"
+    ),
+    issuer.WORD_PATTERN: Form("a word without blanks, in ASCII"),
+    issuer_acme.EMAIL_PATTERN: Form(
+        "an e-mail address", lambda text: text.strip().removeprefix("mailto:")
+    ),
+    issuer_vault.MOUNT_PATTERN: Form(
+        "a path in Vault, such as pki or team/pki", lambda text: text.strip("/")
+    ),
+    issuer_vault.ROLE_PATTERN: Form("the name of a role in Vault"),
 }
 
 

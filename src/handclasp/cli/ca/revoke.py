@@ -39,8 +39,9 @@ _REASONS = (
 def revoke(which: str, reason: str, whole: bool, directory: Path) -> None:
     """Revoke a certificate.
 
-    It is refused from the next list on: make that with `handclasp ca crl` and give it out. A revocation
-    is not taken back. No key is needed. Of a FILE with a chain the one leaf of this CA is meant, wherever it
+    It is refused from the next list on: make that with `handclasp ca crl` and give it out. An agent on
+    this machine whose trust names a list in the CA's directory refuses it at once. A revocation is not
+    taken back. No key is needed. Of a FILE with a chain the one leaf of this CA is meant, wherever it
     stands; the issuing CA is revoked with --issuing-ca only.
     """
     from handclasp.agent.clock import SystemClock

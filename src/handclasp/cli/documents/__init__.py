@@ -12,9 +12,11 @@ from pydantic import TypeAdapter
 from handclasp.cli.documents.ca import CaListDocument
 from handclasp.cli.documents.cert import CertCheckDocument, ShowDocument
 from handclasp.cli.documents.deny import DenyDocument
+from handclasp.cli.documents.expiry import ExpiryDocument
 from handclasp.cli.documents.hsm import TokenCheckDocument, TokensDocument
 from handclasp.cli.documents.identity import IdentityShowDocument
 from handclasp.cli.documents.reports import CheckDocument, EntryDocument, StatusDocument
+from handclasp.cli.documents.take import TakeDocument
 
 if TYPE_CHECKING:
     from handclasp.cli.documents.model import Document
@@ -24,6 +26,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "explain": EntryDocument,
     "status": StatusDocument,
     "deny": DenyDocument,
+    "take": TakeDocument,
+    "expiry": ExpiryDocument,
     "cert show": ShowDocument,
     "cert check": CertCheckDocument,
     "hsm list": TokensDocument,

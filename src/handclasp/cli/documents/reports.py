@@ -104,6 +104,16 @@ class LinkDocument(Document):
     """An upstream is not verified (insecure_accept_any)."""
 
 
+class RenewalDocument(Document):
+    """The renewal of an identity that an issuer issues."""
+
+    issuer: str
+    next: str | None
+    """When the issuer is asked next (ISO 8601, UTC); null before the first look."""
+    last_error: str | None
+    """Why the last try failed; null when it did not."""
+
+
 class IdentityDocument(Document):
     """One identity in use."""
 
@@ -112,6 +122,8 @@ class IdentityDocument(Document):
     not_after: str
     days_left: int
     version: str
+    renewal: RenewalDocument | None
+    """How it is renewed; null for a certificate that comes from a file."""
 
 
 class CallersDocument(Document):
@@ -121,9 +133,61 @@ class CallersDocument(Document):
     """How many answers were given since the agent started, by reason; nginx remembers each for a while."""
     denied: int
     """Certificates denied by `handclasp deny`."""
+    denials: str | None
+    """Why denials are not in force everywhere, or not written down; null when they are."""
     lists: str | None
     """What is wrong with revocation lists that changed on disk; null when nothing is. Those of before stay
     in force."""
+
+
+class CallerEndingDocument(Document):
+    """A certificate that callers presented in the last day and that ends soon."""
+
+    link: str
+    subject: str
+    not_after: str
+    """ISO 8601, UTC."""
+    days_left: int
+    level: Literal["warning", "critical", "expired"]
+
+
+class AuthorityDocument(Document):
+    """A CA of a trust that holds several."""
+
+    trust: str
+    subject: str
+    not_after: str
+    callers_last_day: int
+    """Certificates seen in the last day that would be refused without it."""
+    callers_within_overlap: int
+    """The same within `rotation.overlap`."""
+    examples: list[str]
+    """Subjects of some of them."""
+    last_seen: str | None
+    """When the last of them came; null when none did."""
+    safe_to_drop: bool
+    """Nobody that may need it came within `rotation.overlap`, and the agent has watched as long."""
+    safe_from: str
+    """When it will be, or was, if nobody comes any more (ISO 8601, UTC)."""
+    unknown_issuers: list[str]
+    """Issuers of callers that are not known here, and so may be below it: a reason why it is not safe."""
+    same_name_as_another: bool
+    """Another CA of the trust has its name, so that callers count for both."""
+
+
+class CallersSeenDocument(Document):
+    """Certificates that callers present, as nginx notes them."""
+
+    since: str
+    """From when on it has been watched without a gap."""
+    in_use: int
+    """Certificates of the last day that have not ended or been replaced."""
+    problem: str | None
+    """Why callers are not followed; null when they are."""
+    ending: list[CallerEndingDocument]
+    """The gravest first, at most 50."""
+    ending_in_all: int
+    authorities: list[AuthorityDocument]
 
 
 class StatusDocument(Document):
@@ -136,10 +200,14 @@ class StatusDocument(Document):
     nginx: NginxDocument
     generation: int
     refused_change: str | None
+    not_taken: dict[str, str]
     """Why the spec on disk is not the one in effect; null when it is."""
     tokens: TokensDocument | None
     """null when no key is in a token."""
     callers: CallersDocument
+    callers_seen: CallersSeenDocument | None
+    """null where nginx does not note who calls: `log.callers` is false, there is no ingress link, or the mode
+    is existing."""
     links: list[LinkDocument]
     identities: list[IdentityDocument]
     findings: list[FindingDocument]

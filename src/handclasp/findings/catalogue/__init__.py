@@ -14,6 +14,7 @@ from handclasp.findings.catalogue import (
     client_rules,
     client_verification,
     identity_to_backend,
+    issuing,
     operations,
     protocols,
     spec_and_machine,
@@ -38,6 +39,7 @@ AREAS: tuple[tuple[Entry, ...], ...] = (
     callers.ENTRIES,
     upstream.ENTRIES,
     operations.ENTRIES,
+    issuing.ENTRIES,
     spec_and_machine.ENTRIES,
 )
 

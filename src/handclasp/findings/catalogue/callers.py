@@ -107,8 +107,9 @@ ENTRIES: tuple[Entry, ...] = (
             "to the one its client sent would have the client's believed."
         ),
         fix=(
-            "Let the hop replace the header (`proxy_set_header` does), or use nginx 1.23.0 or newer, "
-            "which sees both, and then handclasp believes neither."
+            "Let the hop write one header of that name itself (`proxy_set_header` does, and Envoy with "
+            "SANITIZE_SET or APPEND_FORWARD), or use nginx 1.23.0 or newer, which sees both, and then "
+            "handclasp believes neither, in X-Forwarded-Client-Cert with `append` too."
         ),
         references=(link("nginx, changes with 1.23.0", "https://nginx.org/en/CHANGES"),),
     ),

@@ -323,8 +323,8 @@ ENTRIES: tuple[Entry, ...] = (
         kinds=frozenset({Kind.CHECK}),
         severity=Severity.ERROR,
         meaning=(
-            "This egress link would listen beyond this machine and lend its identity to whoever "
-            "reaches it."
+            "Something would listen beyond this machine: an egress link, which lends its identity to "
+            "whoever reaches it, or what answers an ACME server's challenges."
         ),
         fix=(
             "Listen on 127.0.0.1 or a unix socket, or write `expose: true` if others are meant to "
@@ -376,5 +376,42 @@ ENTRIES: tuple[Entry, ...] = (
             nginx("core", "worker_connections"),
             nginx("core", "worker_rlimit_nofile"),
         ),
+    ),
+    Entry(
+        slug="certificate-older-than-current",
+        code="HC667",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Files that changed on disk hold a certificate that began and ends earlier than the one "
+            "in effect: a backup restored, or a copy that came too late."
+        ),
+        fix=(
+            "Put the newer certificate with its key there. If the older one is meant, say so: "
+            "`handclasp take 'identity NAME' --force`."
+        ),
+        see_also=("cert-expired",),
+    ),
+    Entry(
+        slug="ca-still-presented",
+        code="HC668",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "A CA would go from a trust although callers came under it, or may have, within "
+            "`rotation.overlap`; they would be refused from then on."
+        ),
+        fix=(
+            "Let the trust hold both CAs until nobody comes under the old one: `handclasp status` "
+            "says from when on it is safe. nginx tells an issuer by its name, so one that is not "
+            "known here may be below any CA: name those that callers send themselves in "
+            "`clients.intermediates`. To drop the CA all the same: "
+            "`handclasp take 'trust NAME' --force`."
+        ),
+        references=(
+            nginx("http_ssl", "ssl_client_certificate"),
+            nginx("http_ssl", "var_ssl_client_i_dn"),
+        ),
+        see_also=("chain-not-known",),
     ),
 )

@@ -5,16 +5,21 @@
 ``process``    nginx.conf: the main context of an nginx of our own
 ``http``       http.conf: maps, upstreams, includes of the rest
 ``upstreams``  upstream blocks and the directives of a location that uses one
+``draining``   telling callers, before a reload, not to use their connections again
 ``failures``   what an application sees when an egress link fails
 ``egress``     link-NAME.conf of egress links
 ``ingress``    listeners.conf and link-NAME.conf of ingress links
 ``plain_listeners``  redirects.conf and health listeners
+``challenges``  the location where challenges of ACME servers are answered
 ``authorizer``  asking the agent about callers, and keeping what it said
+``callers_log``  a line per connection: who comes, with which certificate
 ``denied``     the file that says a certificate is denied, where nginx decides by itself
 ``inherited``  what keeps an existing installation's http context out of our servers
 ``refusals``   the pages of refused callers
 ``allow``      allow rules as patterns
 ``headers``    what is stripped and set
+``passing``    configurations of an nginx that runs for a moment
+``trial``      a configuration of its own, by which new identities are tried
 ``tokens``     openssl.cnf, where a key is in a token
 """
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
 from handclasp.nginx.render.allow import original_map, original_variable
+from handclasp.nginx.render.draining import drain_directives, drain_guard, drain_page
 from handclasp.nginx.render.failures import (
     down_location,
     failure_directives,
@@ -80,6 +81,7 @@ def _answering_server(server: EgressServer, context: Context, *, default: bool) 
         directive("server_name", *names),
         *connection_directives(server.timeouts, server.limits, context, link=server.link),
         access_log(server.link, context),
+        *drain_directives(context),
     ]
     body += failure_directives(server)
     for number, route in enumerate(server.routes):
@@ -131,6 +133,8 @@ def _location(server: EgressServer, number: int, route: Route, context: Context)
                 directive("recursive_error_pages", "on"),
                 *failure_pages(server),
                 once_page(twin),
+                *drain_page(context, twin),
+                *drain_guard(context),
                 *once_guard(),
                 *passing(server.tries),
             ],

@@ -42,7 +42,7 @@ _LIMITS = (
 _BEHIND = (502, 503, 504)
 
 
-def grpc_failures(behind: str, *, log: str | None = None, at_500: Sequence[str] = ()) -> list[str]:
+def grpc_failures(behind: str, *, log: Sequence[str] = (), at_500: Sequence[str] = ()) -> list[str]:
     """error_page lines and locations for what nginx answers by itself; `behind` is who did not answer.
 
     `at_500` are directives of the answer for a failure of nginx's own.
@@ -68,13 +68,13 @@ def grpc_answer(
     message: str,
     *,
     status: int,
-    log: str | None = None,
+    log: Sequence[str] = (),
     more: Sequence[str] = (),
 ) -> list[str]:
     """An internal location that answers a gRPC caller: a trailers-only response
     (gRPC over HTTP/2, "Responses"), which has HTTP status 200; reach it by `error_page N = …`.
 
-    `log` is an access_log directive that does not go by the status; `more` are directives beside it.
+    `log` are access_log directives that do not go by the status; `more` are directives beside it.
     """
     return block(
         "location",
@@ -84,7 +84,7 @@ def grpc_answer(
             "internal;",
             # nginx looks at an announced length again in here, and would refuse again.
             directive("client_max_body_size", 0),
-            *([log] if log else []),
+            *log,
             *more,
             directive("default_type", "application/grpc"),
             directive("add_header", "grpc-status", code, "always"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.features import Feature
 from handclasp.nginx.render.authorizer import authorizer_fragment
+from handclasp.nginx.render.callers_log import callers_map
 from handclasp.nginx.render.context import identity_variable
 from handclasp.nginx.render.refusals import refusal_maps
 from handclasp.nginx.render.text import block, entry
@@ -96,6 +97,7 @@ def _maps(context: Context) -> list[str]:
         ),
         *block("map", "$status", "$hc_refused", body=["default 1;", entry("~^[123]", 0)]),
         *refusal_maps(),
+        *callers_map(context),
     ]
 
 

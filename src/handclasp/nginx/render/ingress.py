@@ -26,7 +26,14 @@ from handclasp.nginx.render.authorizer import (
     reason_variable,
     too_large_variable,
 )
+from handclasp.nginx.render.callers_log import callers_format, with_callers
 from handclasp.nginx.render.denied import denied_directives, issuer_map
+from handclasp.nginx.render.draining import (
+    drain_directives,
+    drain_guard,
+    drain_page,
+    looked_up_anew,
+)
 from handclasp.nginx.render.headers import location_headers
 from handclasp.nginx.render.plain_listeners import health_server
 from handclasp.nginx.render.refusals import AMBIGUOUS_PATH, linkless_refusals, refusal_directives
@@ -129,6 +136,7 @@ def ingress_fragment(server: IngressServer, context: Context) -> list[str]:
     reason = reason_variable(server.link)
     lines = [
         log_format(server.link, tls=True, reason=reason),
+        *callers_format(server.link, context),
         *limit_zones(server.link, server.limits),
         *rule_map(server.link, server.rules),
         *uncovered_map(server.link),
@@ -172,10 +180,11 @@ def _server_body(server: IngressServer, context: Context) -> list[str]:
         body.append(directive("real_ip_recursive", "on"))
     body += [
         directive("error_log", context.layout.error_log, "info"),
-        access_log(server.link, context),
+        *with_callers(access_log(server.link, context), server.link, context),
     ]
     # Requests that are refused before a location is found have no reason of ours.
     body.append(directive("uninitialized_variable_warn", "off"))
+    body += drain_directives(context)
     body += refusal_directives(server, context)
     body += authorize_location(server, context)
     return body + _location(server, context)
@@ -224,7 +233,7 @@ def _location(server: IngressServer, context: Context) -> list[str]:
     identity += composed_headers(server)
     if server.original:
         identity.append((server.original.write, hop_variable(server.link)))
-    body: list[str] = []
+    body: list[str] = looked_up_anew(context)
     if not context.facts.has(Feature.REJECT_HANDSHAKE):
         # Newer builds need no help: their default server lets nobody through without a known SNI, and
         # nginx itself answers 421 to any other Host where clients are verified
@@ -258,14 +267,17 @@ def _location(server: IngressServer, context: Context) -> list[str]:
     body += once_guard()
     once = [
         once_page("@hc_once"),
+        *drain_page(context, "@hc_once"),
         *block("location", "@hc_once", body=passing(buffering=server.buffering, tries=0)),
     ]
     if not server.buffering:
+        body += drain_guard(context)
         return [*block("location", "/", body=[*body, *passing(buffering=False)]), *once]
     # With proxy_buffering nginx's TLS layer holds small pieces back until 16 KB have come together
     # (ngx_ssl_send_chain heeds `flush`, not `recycled`), so those who ask for events get a twin without.
     # Nothing else leads to the twin, and nothing leads to it before the refusals above.
     body += block("if", "(", "$hc_events", ")", body=[f"return {_EVENTS};"])
+    body += drain_guard(context)
     return [
         directive("error_page", _EVENTS, "=", "@hc_events"),
         *block("location", "/", body=[*body, *passing(buffering=True)]),

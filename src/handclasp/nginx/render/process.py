@@ -9,6 +9,9 @@ from handclasp.nginx.render.text import block, directive
 from handclasp.nginx.render.tokens import token_variables
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from handclasp.nginx.facts import Facts
     from handclasp.nginx.render.context import Context
 
 _TEMPORARY = {
@@ -47,17 +50,22 @@ def main_fragment(context: Context) -> list[str]:
 
 def _own_http(context: Context) -> list[str]:
     """What an existing installation has set for itself."""
-    temporary = context.layout.temporary
-    lines = [
+    return [
         directive("access_log", "off"),
         directive("server_names_hash_bucket_size", 512),  # names of 253 characters fit
         directive("map_hash_bucket_size", 512),
         directive("variables_hash_max_size", 4096),
-        directive("client_body_temp_path", temporary / "client_body"),
+        *temporary_paths(context.facts, context.layout.temporary),
     ]
-    lines += [
-        directive(name, temporary / name.removesuffix("_temp_path"))
-        for module, name in _TEMPORARY.items()
-        if module in context.facts.modules
+
+
+def temporary_paths(facts: Facts, folder: PurePosixPath) -> list[str]:
+    """Where each module keeps temporary files; the places a build was made with may not be writable."""
+    return [
+        directive("client_body_temp_path", folder / "client_body"),
+        *(
+            directive(name, folder / name.removesuffix("_temp_path"))
+            for module, name in _TEMPORARY.items()
+            if module in facts.modules
+        ),
     ]
-    return lines

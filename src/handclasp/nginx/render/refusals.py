@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 from handclasp.nginx.render.allow import by_request
 from handclasp.nginx.render.authorizer import reason_variable
+from handclasp.nginx.render.callers_log import with_callers
 from handclasp.nginx.render.grpc import GrpcStatus, grpc_answer, grpc_failures
 from handclasp.nginx.render.servers import INTERNAL, refusal_log
 from handclasp.nginx.render.text import block, directive, entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from handclasp.nginx.parts import IngressServer
     from handclasp.nginx.render.context import Context
 
@@ -112,7 +115,7 @@ def refusal_maps() -> list[str]:
 
 def refusal_directives(server: IngressServer, context: Context) -> list[str]:
     """error_page lines of a link and the locations they lead to."""
-    log = refusal_log(server.link, context)
+    log = with_callers(refusal_log(server.link, context), server.link, context)
     lines: list[str] = []
     for refusal in REFUSALS:
         lines += _pages(refusal, log)
@@ -135,14 +138,11 @@ def refusal_directives(server: IngressServer, context: Context) -> list[str]:
 def linkless_refusals() -> list[str]:
     """The same for the default server of an address, which knows no link and keeps no access log."""
     return [
-        line
-        for refusal in REFUSALS
-        if refusal.code in _WITHOUT_LINK
-        for line in _pages(refusal, None)
+        line for refusal in REFUSALS if refusal.code in _WITHOUT_LINK for line in _pages(refusal)
     ]
 
 
-def _pages(refusal: _Refusal, log: str | None) -> list[str]:
+def _pages(refusal: _Refusal, log: Sequence[str] = ()) -> list[str]:
     return [
         *_error_page(refusal, "$hc_answer"),
         *_written_pages(refusal),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from handclasp.findings import Finding, found
+from handclasp.spec.issuer_acme import Acme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
     Findings = Iterator[Finding]
 
-Kind = Literal["egress", "ingress", "health", "redirect", "status"]
-_SHARED: frozenset[Kind] = frozenset(("ingress", "redirect"))
+Kind = Literal["egress", "ingress", "health", "redirect", "challenges", "status"]
+_SHARED: frozenset[Kind] = frozenset(("ingress", "redirect", "challenges"))
+_SHARED_BY_PATH = frozenset[Kind](("redirect", "challenges"))
+"""Without TLS, the one for a path of the other's names."""
+
+
+_HTTP01_PORT = 80  # RFC 8555, section 8.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ def check_listeners(loaded: LoadedSpec) -> Findings:
     yield from _proxy_protocol(loaded)
     for index, link in enumerate(loaded.spec.egress):
         yield from _reach(loaded, link, index)
+    yield from _challenges(loaded)
     status = loaded.spec.status
     if status is not None and not status.listen.is_loopback:
         yield found(
@@ -58,6 +65,10 @@ def listeners_of(loaded: LoadedSpec) -> Iterator[Listener]:
         yield Listener("egress", egress.listen, path, f"the egress link {egress.name}")
     for index, link in enumerate(spec.ingress):
         yield from _ingress_listeners(link, index)
+    for name, issuer in spec.issuers.items():
+        if isinstance(issuer, Acme) and issuer.listen is not None:
+            place: Path = ("issuers", name, "listen")
+            yield Listener("challenges", issuer.listen, place, f"the issuer {name}")
     if spec.status is not None:
         yield Listener("status", spec.status.listen, ("status", "listen"), "the status listener")
 
@@ -102,6 +113,8 @@ def _conflict(one: Listener, other: Listener) -> str | None:
     if one.address == other.address:
         if one.kind == other.kind and one.kind in _SHARED and one.path[:2] != other.path[:2]:
             return None
+        if {one.kind, other.kind} == _SHARED_BY_PATH:
+            return None
         return "is listened on already by"
     same_family = one.address.is_ipv6 == other.address.is_ipv6
     if same_family and (one.address.is_wildcard or other.address.is_wildcard):
@@ -145,6 +158,35 @@ def _proxy_protocol(loaded: LoadedSpec) -> Findings:
                     where=loaded.key(*path),
                     fix="Give both `proxy_protocol`, or an address of its own to each.",
                 )
+
+
+def _challenges(loaded: LoadedSpec) -> Findings:
+    for name, issuer in loaded.spec.issuers.items():
+        if not isinstance(issuer, Acme):
+            continue
+        address = issuer.listen
+        if address is None:
+            if issuer.expose:
+                yield found(
+                    "spec-without-effect",
+                    "`expose` has no effect: it is for `listen`",
+                    where=loaded.key("issuers", name, "expose"),
+                )
+            continue
+        where = loaded.where("issuers", name, "listen")
+        if not address.is_loopback and not issuer.expose:
+            yield found(
+                "expose-missing",
+                f"{address} can be reached from other machines, as the CA of issuer '{name}' must",
+                where=where,
+                fix="Write `expose: true` beside it: nothing but answers to challenges is given there.",
+            )
+        if address.port != _HTTP01_PORT:
+            yield found(
+                "acme-http01-not-port-80",
+                f"issuer '{name}' has challenges answered at {address}, and CAs look at port 80",
+                where=where,
+            )
 
 
 def _reach(loaded: LoadedSpec, link: EgressLink, index: int) -> Findings:

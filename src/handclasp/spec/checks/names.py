@@ -21,9 +21,9 @@ Findings = Iterator[Finding]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A place where a link names an identity or a trust."""
+    """A place where a link names an identity or a trust, or an identity its issuer."""
 
-    section: Literal["identities", "trust"]
+    section: Literal["identities", "trust", "issuers"]
     name: str
     path: Path
 
@@ -37,7 +37,13 @@ def check_names(loaded: LoadedSpec) -> Findings:
 
 
 def references(spec: Spec) -> Iterator[Reference]:
-    """Every mention of an identity or trust in a link."""
+    """Every mention of an identity or trust in a link, and of issuers in identities."""
+    for name, identity in spec.identities.items():
+        if identity.issuer is not None:
+            yield Reference("issuers", identity.issuer, ("identities", name, "issuer"))
+    for name, trust in spec.trust.items():
+        for position, entry in enumerate(trust.crl):
+            yield from _mentions(("trust", name, "crl", position), None, entry.trust)
     for index, link in enumerate(spec.egress):
         yield from _mentions(("egress", index), link.identity, link.trust)
         for position, route in enumerate(link.routes):
@@ -103,12 +109,12 @@ def _references(loaded: LoadedSpec) -> Findings:
         used.add((reference.section, reference.name))
         if reference.name not in defined:
             yield _unknown(loaded, reference, list(defined))
-    for section in ("identities", "trust"):
+    for section, user in (("identities", "link"), ("trust", "link"), ("issuers", "identity")):
         for name in getattr(loaded.spec, section):
             if (section, name) not in used:
                 yield found(
                     "spec-unused",
-                    f"'{name}' under `{section}` is used by no link",
+                    f"'{name}' under `{section}` is used by no {user}",
                     where=loaded.key(section, name),
                 )
 

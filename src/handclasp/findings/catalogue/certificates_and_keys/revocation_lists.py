@@ -156,4 +156,71 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         references=(rfc(5280, "5.2.5"), nginx("http_ssl", "ssl_crl")),
     ),
+    Entry(
+        slug="crl-not-fetched",
+        code="HC246",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "A revocation list is named by its URL, it was never fetched on this machine, and it is not to "
+            "be had now; without it nobody could tell who is revoked, so nothing is started."
+        ),
+        fix=(
+            "Make the URL reachable from here and answer with the CA's list, or put the list on this machine "
+            "and name the file: `trust: {NAME: {crl: [PATH]}}`. Before a first `handclasp run` this is no "
+            "mistake: it fetches the list before nginx starts."
+        ),
+        references=(rfc(5280, "4.2.1.13"),),
+        see_also=("crl-expired",),
+    ),
+    Entry(
+        slug="crl-honoured-late",
+        code="HC247",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.INFO,
+        meaning=(
+            "With `keep_last` a revocation list goes on to count after its end, which nginx cannot do, so it "
+            "is given no lists for these callers and the agent is asked about each certificate."
+        ),
+        fix=(
+            "Nothing, if that is meant: what is revoked after the last list was made is not known until a "
+            "newer one comes, for as long as the bound says. Leave `crl_expired` out to refuse callers "
+            "instead."
+        ),
+        references=(rfc(5280, "5.1.2.5"), nginx("http_ssl", "ssl_crl")),
+        see_also=("crl-expired",),
+    ),
+    Entry(
+        slug="ca-ledger-not-followed",
+        code="HC248",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.WARNING,
+        meaning=(
+            "A revocation list lies in the directory of a CA that handclasp made, and the CA's ledger cannot "
+            "be read: what `handclasp ca revoke` is told reaches callers with the CA's next list only."
+        ),
+        fix=(
+            "Let the account of `handclasp run` read ledger.sqlite in that directory, or make and give out "
+            "the list after each revocation: `handclasp ca crl`."
+        ),
+        references=(),
+        see_also=("crl-not-fetched",),
+    ),
+    Entry(
+        slug="crl-not-taken",
+        code="HC249",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.WARNING,
+        meaning=(
+            "A revocation list in the files is not as good as the one last in force here (it is older, "
+            "has not begun, has run out, or is gone), so the one last in force stays, of which the state "
+            "directory has a copy."
+        ),
+        fix=(
+            "Put the CA's newest list there. If the older one is meant, say so: `handclasp take --force`; or "
+            "stop the agent, and remove the directory of the trust below `lists` in the state directory."
+        ),
+        references=(rfc(5280, "5.2.3"),),
+        see_also=("crl-expired", "certificate-older-than-current"),
+    ),
 )

@@ -1,0 +1,225 @@
+"""What ends when, and how near that is: entries, their state, and the worst first. Pure.
+
+Certificates are in force through the second of notAfter (RFC 5280 section 4.1.2.5), revocation lists
+through that of nextUpdate, as the checks of `certs` have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from handclasp.certs import facts
+from handclasp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Kind(StrEnum):
+    """What ends."""
+
+    CERTIFICATE = "certificate"  # a leaf
+    CA = "ca"
+    CRL = "crl"
+    UNKNOWN = "unknown"  # nothing could be read
+
+
+class State(StrEnum):
+    """How near the end is."""
+
+    OK = "ok"
+    WARN = "warn"
+    CRITICAL = "critical"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    UNREADABLE = "unreadable"
+
+
+WORST_FIRST = (
+    State.EXPIRED,
+    State.NOT_YET_VALID,
+    State.CRITICAL,
+    State.UNREADABLE,
+    State.WARN,
+    State.OK,
+)
+"""What does not work stands before what is not known, and that before what still has time."""
+
+RENEWED_SHARE = 1 / 6
+"""Renewal begins when a third is left; half of that tells of something wrong, as monitor.warnings has it."""
+
+_FAR = timedelta.max
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """With so much time left, or less, something is `warn` or `critical`.
+
+    Raises UsageError when critical would come before warn.
+    """
+
+    warn: timedelta = timedelta(days=30)
+    critical: timedelta = timedelta(days=7)
+
+    def __post_init__(self) -> None:
+        if self.critical > self.warn:
+            raise UsageError(
+                "the critical time is longer than the warning time",
+                hint="Give --warn the longer of the two.",
+            )
+
+    def renewed(self, lifetime: timedelta) -> Limits:
+        """Those for what is renewed by us in time: before less than RENEWED_SHARE of its lifetime is left it
+        is no news that it ends soon. `critical` shrinks in proportion, so that it stays the later one."""
+        warn = min(self.warn, max(lifetime, timedelta()) * RENEWED_SHARE)
+        return Limits(warn, min(self.critical, warn * (self.critical / self.warn)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One certificate or revocation list. Times are aware; `not_after` None is a list without
+    nextUpdate, which never lapses. `subject` of a list is its issuer."""
+
+    kind: Kind
+    subject: str
+    not_before: datetime
+    not_after: datetime | None
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"CRL of {self.subject}" if self.kind is Kind.CRL else self.subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A chain (leaf first), a revocation list, or a source in which neither could be seen.
+
+    `name` is what a spec calls it, `breaks` what stops working with it, in sentences. `problem` says why
+    there are no members. `verification` is what came of verifying a remote chain: `ok`, the reason why
+    not, or None where nobody asked. `renewed`: handclasp renews the leaf in time.
+    """
+
+    source: str
+    members: tuple[Member, ...] = ()
+    name: str | None = None
+    breaks: tuple[str, ...] = ()
+    problem: str | None = None
+    verification: str | None = None
+    renewed: bool = False
+
+    @property
+    def subject(self) -> str | None:
+        """Of the leaf; a list's issuer."""
+        return self.members[0].subject if self.members else None
+
+    @property
+    def kind(self) -> Kind:
+        """Of the leaf."""
+        return self.members[0].kind if self.members else Kind.UNKNOWN
+
+    @property
+    def place(self) -> str:
+        """Where it is, in a sentence."""
+        if self.name in (None, self.source):
+            return self.source
+        return f"{self.name}, {self.source}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """An entry at a moment. `decided_by` is the member with the worst state, the first to end among
+    several; `left` the time until it ends, negative when it has."""
+
+    entry: Entry
+    state: State
+    decided_by: Member | None = None
+    left: timedelta | None = None
+
+    @property
+    def days_left(self) -> int | None:
+        """Whole days: 0 on the last one, -1 from the first second after the end on."""
+        return None if self.left is None else self.left.days
+
+    @property
+    def life(self) -> float | None:
+        """What is left of the lifetime, from 0 to 1; None when that is not known."""
+        member = self.decided_by
+        if member is None or member.not_after is None or self.left is None:
+            return None
+        whole = member.not_after - member.not_before
+        if whole <= timedelta():
+            return 0.0
+        return min(1.0, max(0.0, self.left / whole))
+
+
+def state_of(
+    not_before: datetime, not_after: datetime | None, *, now: datetime, limits: Limits
+) -> State:
+    """The state of one certificate or list. What has ended counts as expired, however it began."""
+    if not_after is not None and now > not_after:
+        return State.EXPIRED
+    if now < not_before:
+        return State.NOT_YET_VALID
+    if not_after is None:
+        return State.OK
+    left = not_after - now
+    if left <= limits.critical:
+        return State.CRITICAL
+    return State.WARN if left <= limits.warn else State.OK
+
+
+def judge(entry: Entry, *, now: datetime, limits: Limits) -> Judged:
+    """The entry's worst member decides for the whole: a chain is no longer than its shortest link."""
+    if not entry.members:
+        return Judged(entry=entry, state=State.UNREADABLE)
+
+    def state(member: Member) -> State:
+        own = limits
+        if entry.renewed and member is entry.members[0] and member.not_after is not None:
+            own = limits.renewed(member.not_after - member.not_before)
+        return state_of(member.not_before, member.not_after, now=now, limits=own)
+
+    def badness(member: Member) -> tuple[int, timedelta]:
+        left = _left(member, now)
+        return WORST_FIRST.index(state(member)), _FAR if left is None else left
+
+    worst = min(entry.members, key=badness)
+    return Judged(entry=entry, state=state(worst), decided_by=worst, left=_left(worst, now))
+
+
+def worst_first(judged: Iterable[Judged]) -> list[Judged]:
+    """By state, then by the time that is left, then by place."""
+    return sorted(
+        judged,
+        key=lambda one: (
+            WORST_FIRST.index(one.state),
+            _FAR if one.left is None else one.left,
+            one.entry.place,
+        ),
+    )
+
+
+def why(judged: Judged) -> str | None:
+    """In a sentence what is wrong, None when nothing is; names the member that decides."""
+    entry, member = judged.entry, judged.decided_by
+    if member is None:
+        return entry.problem
+    named = f"{member}, of the same chain, " if member is not entry.members[0] else ""
+    end = facts.date(member.not_after) if member.not_after else ""
+    lapses = member.kind is Kind.CRL
+    match judged.state:
+        case State.OK:
+            return None
+        case State.EXPIRED:
+            return f"{named}{'lapsed' if lapses else 'expired'} on {end}"
+        case State.NOT_YET_VALID:
+            return f"{named}is not valid before {facts.date(member.not_before)}"
+        case _:
+            return f"{named}{'lapses' if lapses else 'expires'} on {end}"
+
+
+def _left(member: Member, now: datetime) -> timedelta | None:
+    return None if member.not_after is None else member.not_after - now
