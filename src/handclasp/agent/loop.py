@@ -313,7 +313,12 @@ class Agent:
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended_work)
+
+    def _ended_work(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            journal.error("a bug in handclasp: something is watched no more", fault=repr(fault))
 
     async def _finish(self, *, graceful: bool) -> None:
         if graceful:
