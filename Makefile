@@ -9,8 +9,8 @@ PY := $(VENV)/bin/python
 export PATH := $(PATH):/usr/sbin:/sbin
 # The interpreter to make .venv with, if the one found by tools/python.sh is not the one wanted.
 export PYTHON
-# One more than there are cores: the tests that run real servers wait a good deal.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two more than there are cores: the tests that run real servers wait a good deal.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 # Arguments for pytest: make test ARGS="tests/certs -x"
 ARGS ?=
 

@@ -16,8 +16,11 @@ def link(name: str, why_not: str | None = None, **other: Any) -> dict[str, Any]:
     return {"name": name, "concerned": True, **told, **other}
 
 
-def answer(*links: dict[str, Any], cut: bool = False) -> dict[str, Any]:
-    return {"changed": True, "denial": DENIAL, "links": list(links), "cut": cut}
+def answer(
+    *links: dict[str, Any], cut: bool = False, ends_in: float | None = None
+) -> dict[str, Any]:
+    told = {"changed": True, "denial": DENIAL, "links": list(links)}
+    return {**told, "cut": cut, "ends_in": ends_in}
 
 
 FAR = link("far", "another trust", concerned=False)
@@ -60,3 +63,8 @@ def test_the_advice_on_open_connections_fits_what_can_be_done(
     links: list[dict[str, Any]], words: str, *, cut: bool
 ) -> None:
     assert words in _told(answer(*links, cut=cut), undo=False)
+
+
+def test_open_connections_that_end_later_are_said_to_end_then() -> None:
+    told = _told(answer(link("a"), ends_in=600.0), undo=False)
+    assert "end within 600 s (`clients.max_stream_age`)" in told

@@ -141,7 +141,8 @@ class Upstream:
                         if told is None:
                             return
                         connection.sendall(told)
-        except OSError as error:
+        except (OSError, AttributeError) as error:
+            # AttributeError: stopped just now, and the ssl module has let go of the connection.
             self.failures.append(str(error))
         finally:
             self._open.discard(plain)

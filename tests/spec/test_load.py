@@ -83,6 +83,7 @@ def patterns_in(schema: object) -> set[str]:
 def test_every_pattern_of_the_model_has_words() -> None:
     # Addresses, URLs, durations, sizes and rules have parsers with words of their own.
     parsed = {RULE_PATTERN, "^([0-9]+(ms|s|m|h|d))+$", "^[0-9]+[kKmMgG]?$"}
+    parsed |= {"^(none|([0-9]+(ms|s|m|h|d))+)$"}
     parsed |= {"^(https|grpcs)://", "^(http|https|grpc|grpcs)://", "^https://", "^https?://"}
     assert patterns_in(spec_schema()) - parsed == PATTERNS
 
