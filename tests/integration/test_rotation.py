@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import pki
+from tests.integration.ingress_stage import until
 from tests.integration.rotation_stage import (
     DEDICATED,
     changing_material,
@@ -249,3 +250,27 @@ def test_an_upstream_that_is_down_keeps_no_identity_from_being_renewed(
         material.add("svc-b", sans=["svc-b.internal"], key_label="new")
         agent.wait_for('rotated what="identity svc-b"')
         assert "an upstream could not be asked about a new identity" in agent.text
+
+
+def test_an_agent_that_comes_back_to_a_refused_identity_keeps_the_one_in_effect(
+    material: Material, port: int, nginx_build: Path
+) -> None:
+    with Upstream(
+        certificate=material.pair("server-a"), client_ca=material.folder / "ca.pem"
+    ) as upstream:
+        spec = egress_spec(material, f"127.0.0.1:{port}", f"https://127.0.0.1:{upstream.port}")
+        path = write_spec(material.folder, "out", {**spec, **DEDICATED})
+        with Running(path, nginx_build) as agent:
+            before = version(agent, "svc-b")
+            agent.process.kill()
+            agent.process.wait(5)
+            material.add("svc-b", issuer=material.other_ca)
+            with Running(path, nginx_build, expect_ready=False) as again:
+                again.wait_for(" ready ", count=2)
+                assert version(again, "svc-b") == before
+                assert ask(port).status == 200
+                assert until(lambda: list(again.status()["not_taken"]) == ["identity svc-b"])
+                material.add("svc-b", sans=["svc-b.internal"], key_label="good")
+                again.wait_for('rotated what="identity svc-b"')
+                assert version(again, "svc-b") != before
+                assert ask(port).status == 200

@@ -25,11 +25,13 @@ from handclasp.agent.generation import (
 from handclasp.agent.lists_in_force import tidy
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.refused import ChangeRefused
+from handclasp.agent.rereading import keeping
 from handclasp.agent.retirees import Retirees
 from handclasp.agent.sockets import prepare_sockets, unix_listeners
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
 from handclasp.agent.tokens import TOKEN_AWAY, refused_pins
 from handclasp.agent.transaction import RELOAD_SECONDS, Transaction
+from handclasp.agent.trial import TrialFailed
 from handclasp.agent.trial_listener import end_abandoned
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
 from handclasp.findings import FindingsError, errors_in
@@ -115,7 +117,7 @@ class Carrier:
         self.retirees.take_over()
         self.master = await adopted(self.state)
         if self.master is not None:
-            return await self.change(prepared)
+            return await self._adopted(prepared)
         generation = await self.staged(prepared, plan)
         switch = self.switch(prepared, plan, generation)
         try:
@@ -127,6 +129,17 @@ class Carrier:
             raise
         switch.commit()
         return self.in_effect(Applied(prepared, plan, generation, proofs))
+
+    async def _adopted(self, prepared: Prepared) -> Applied:
+        """What lies on disk, except for identities that do not do and have one in effect that does."""
+        try:
+            return await self.change(prepared)
+        except TrialFailed as failure:
+            kept = await asyncio.to_thread(keeping, prepared, failure.failed, self.state)
+            if kept.plan is None:
+                raise
+            journal.error("new files are not taken, the old ones serve on", why=failure.message)
+            return await self.change(kept)
 
     async def change(self, prepared: Prepared) -> Applied:
         """Replaces the plan in effect. Raises ChangeRefused (or what the environment did) with the old

@@ -18,6 +18,7 @@ from handclasp.agent.prepare import Prepared, load_material
 from handclasp.certs.checks import check_pair
 from handclasp.certs.material import Material
 from handclasp.findings import Finding, errors_in
+from handclasp.keys.load import load_identity
 from handclasp.nginx.plan import Inputs, make_plan
 from handclasp.rotate.gather import Unit
 from handclasp.rotate.validity import older
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from handclasp.certs.material import IdentityMaterial, TrustMaterial
     from handclasp.nginx.plan import Kind
+    from handclasp.nginx.state import StateDirectory
     from handclasp.spec.model import Spec
 
 Objections: TypeAlias = "Callable[[Spec, Material], Iterable[Finding]]"
@@ -201,6 +203,35 @@ def _merged(material: Material, parts: Collection[Material]) -> Material:
         trust |= one.trust
         intermediates |= one.intermediates
     return replace(material, identities=identities, trust=trust, intermediates=intermediates)
+
+
+def keeping(prepared: Prepared, identities: Collection[str], state: StateDirectory) -> Prepared:
+    """The same with these identities as they are in effect, and not as they lie on disk; `plan` is None when
+    they do no longer. Their files are left out of `marks`, so that they are tried again."""
+    material, files = prepared.material, set[Path]()
+    kept = dict(material.identities)
+    for name in identities:
+        version = state.current_identity(name)
+        if version is None:
+            continue
+        folder = state.identity_path(name, version)
+        staged = load_identity(
+            name,
+            certificate=folder / "cert.pem",
+            key=folder / "key.pem",
+            allow_wide_mode=True,  # those of nginx's workers may read it
+        )
+        files.update(identity_files(kept[name], prepared.spec))
+        kept[name] = replace(
+            staged,
+            certificate_file=kept[name].certificate_file,
+            key_file=kept[name].key_file,
+            findings=(),
+        )
+    return replace(
+        _planned(prepared, replace(material, identities=kept), (), prepared.read_at),
+        marks={file: seen for file, seen in prepared.marks.items() if file not in files},
+    )
 
 
 def _planned(
