@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -152,7 +152,14 @@ def test_a_link_says_of_its_own_key_only() -> None:
     tokens = Tokens()
     tokens.said = {"a": refusing("pin-wrong"), "b": refusing("pkcs11-token-absent")}
     tokens.pass_time(FAILED_HANDSHAKE)
-    applied = SimpleNamespace(plan=SimpleNamespace(tokens=object()))
+    ended = SimpleNamespace(not_valid_after_utc=tokens.clock.now() - timedelta(seconds=1))
+    good = SimpleNamespace(not_valid_after_utc=tokens.clock.now() + timedelta(seconds=1))
+    leaves = {"b": good, "other": good, "ended": ended}
+    identities = {name: SimpleNamespace(leaf=leaf) for name, leaf in leaves.items()}
+    material = SimpleNamespace(identities=identities)
+    applied = SimpleNamespace(
+        plan=SimpleNamespace(tokens=object()), prepared=SimpleNamespace(material=material)
+    )
     snapshot = Snapshot(
         applied=cast("Any", applied),
         lifecycle=cast("Any", None),
@@ -168,6 +175,7 @@ def test_a_link_says_of_its_own_key_only() -> None:
         "the key of b in its token does not work: says pkcs11-token-absent"
     ]
     assert snapshot._unsigned(["other"]) == []
+    assert snapshot._unsigned(["ended"]) == ["the certificate of ended has expired"]
     tokens.said["a"] = Answer()
     tokens.prepared = tokens.another_spec()
     tokens.pass_time()

@@ -274,3 +274,23 @@ def test_an_agent_that_comes_back_to_a_refused_identity_keeps_the_one_in_effect(
                 again.wait_for('rotated what="identity svc-b"')
                 assert version(again, "svc-b") != before
                 assert ask(port).status == 200
+
+
+def test_a_server_certificate_of_a_ca_that_nobody_here_believes_is_taken_by_force_alone(
+    material: Material, backend: Backend, port: int, nginx_build: Path
+) -> None:
+    with ingress(material, backend, port, nginx_build) as agent:
+        old = served(material, port)
+        material.add(
+            "server-a",
+            issuer=pki.authority("Nobody's CA"),
+            sans=[SERVER_NAME],
+            usages=[pki.SERVER],
+            key_label="strange",
+        )
+        agent.wait_for("new files are not taken")
+        assert "no trust of this spec leads to" in agent.status()["not_taken"]["identity server-a"]
+        assert served(material, port) == old
+        agent.reload()
+        agent.wait_for("change in effect")
+        assert version(agent, "server-a") != old

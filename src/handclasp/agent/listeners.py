@@ -17,7 +17,7 @@ from handclasp.agent.failure_counts import FailureCounts
 from handclasp.agent.hooks import Hooks
 from handclasp.agent.orders import Orders
 from handclasp.agent.overlapping import as_before, dropping
-from handclasp.agent.rereading import no_objections, older_identities
+from handclasp.agent.rereading import no_objections, older_identities, strange_servers
 from handclasp.agent.revocations import RevocationWatch
 from handclasp.agent.rotations import Basis
 from handclasp.agent.streams import Streams
@@ -116,6 +116,8 @@ class Listeners:
 
         def against(spec: Spec, material: Material) -> Iterator[Finding]:
             yield from older_identities(prepared.material, material)
+            servers = {one.identity for one in prepared.plan.ingress} if prepared.plan else ()
+            yield from strange_servers(prepared.material, material, servers, self._clock.now())
             yield from dropped(spec, material)
 
         return Basis(self.in_force(prepared), against)

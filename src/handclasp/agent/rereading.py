@@ -15,9 +15,11 @@ from handclasp.agent.listed_trust import list_files
 from handclasp.agent.material_stamps import mark
 from handclasp.agent.newer_lists import take, with_lists
 from handclasp.agent.prepare import Prepared, load_material
+from handclasp.certs import facts
 from handclasp.certs.checks import check_pair
 from handclasp.certs.material import Material
-from handclasp.findings import Finding, errors_in
+from handclasp.findings import Finding, Where, errors_in, found
+from handclasp.identity.chain import Authorities
 from handclasp.keys.load import load_identity
 from handclasp.nginx.plan import Inputs, make_plan
 from handclasp.rotate.gather import Unit
@@ -26,6 +28,8 @@ from handclasp.rotate.validity import older
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
+
+    from cryptography import x509
 
     from handclasp.certs.material import IdentityMaterial, TrustMaterial
     from handclasp.nginx.plan import Kind
@@ -186,6 +190,37 @@ def older_identities(current: Material, new: Material) -> Iterator[Finding]:
         before = current.identities.get(name)
         if before is not None and before is not identity and (finding := older(before, identity)):
             yield finding
+
+
+def strange_servers(
+    current: Material, new: Material, servers: Collection[str], now: datetime
+) -> Iterator[Finding]:
+    """Those of these identities whose new certificate no trust of the spec leads to, though one leads to the
+    certificate in effect."""
+    changed = [
+        (current.identities[name], new.identities[name])
+        for name in servers
+        if new.identities[name] is not current.identities[name]
+    ]
+    bundles = [one.anchors for one in new.trust.values() if one.anchors] if changed else []
+    for before, after in changed:
+        if _led_to(before, bundles, now) and not _led_to(after, bundles, now):
+            assert after.leaf is not None
+            seen = (
+                f"no trust of this spec leads to {facts.label(after.leaf)} of identity {after.name},"
+                " as one does to the certificate in effect"
+            )
+            where = Where(str(after.certificate_file))
+            yield found("server-certificate-of-another-ca", seen, where=where)
+
+
+def _led_to(
+    identity: IdentityMaterial, bundles: Iterable[tuple[x509.Certificate, ...]], now: datetime
+) -> bool:
+    leaf = identity.leaf
+    return leaf is not None and any(
+        Authorities(anchors, identity.chain).chain(leaf, now=now) is not None for anchors in bundles
+    )
 
 
 def _by_itself(prepared: Prepared, new: Material, objections: Objections) -> Iterator[Finding]:

@@ -127,6 +127,10 @@ class Rotations:
         if failed and len(changed) > 1:
             for unit in sorted(changed):  # one of them is to blame, and keeps none of the others
                 await self._together({unit}, basis, attempt)
+        prepared = self._in_effect()
+        asked_only = prepared is not None and not prepared.spec.rotation.watch
+        if asked_only:
+            self._again.clear()  # nothing is taken there that nobody asked for
         if self._again and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._pause, self._try_again)

@@ -186,14 +186,19 @@ class Snapshot:
         return links
 
     def _unsigned(self, identities: Iterable[str]) -> list[str]:
-        """Why handshakes with these identities fail: their keys are in a token that is away."""
-        if (outage := self._token_outage) is None:
-            return []
-        return [
-            f"the key of {name} in its token does not work: {outage.reasons[name]}"
-            for name in identities
-            if name in outage.reasons
-        ]
+        """Why handshakes with these identities fail: their keys are in a token that is away, or their
+        certificates have ended."""
+        reasons: list[str] = []
+        outage = self._token_outage
+        for name in identities:
+            if outage is not None and name in outage.reasons:
+                reasons.append(
+                    f"the key of {name} in its token does not work: {outage.reasons[name]}"
+                )
+            leaf = self.applied.prepared.material.identities[name].leaf
+            if leaf is not None and leaf.not_valid_after_utc < self.now:
+                reasons.append(f"the certificate of {name} has expired")
+        return reasons
 
     def _unreachable(self, upstreams: Mapping[str, Upstream], name: str | None) -> str | None:
         """Why requests to this upstream go nowhere: none of its names has an address."""

@@ -8,6 +8,8 @@ from handclasp.certs import facts
 from handclasp.findings import Finding, Where, found
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from handclasp.certs.material import IdentityMaterial
 
 
@@ -25,7 +27,12 @@ def older(current: IdentityMaterial, new: IdentityMaterial) -> Finding | None:
         return None
     return found(
         "certificate-older-than-current",
-        f"{facts.label(now)} of identity {new.name} ends on {facts.date(now.not_valid_after_utc)}, the one in"
-        f" effect on {facts.date(then.not_valid_after_utc)}",
+        f"{facts.label(now)} of identity {new.name} is older than the one in effect: it ends on"
+        f" {_exact(now.not_valid_after_utc)}, the one in effect on {_exact(then.not_valid_after_utc)}",
         where=Where(str(new.certificate_file)),
     )
+
+
+def _exact(moment: datetime) -> str:
+    """To the second: certificates that are renewed often differ by less than a minute."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -414,4 +414,20 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         see_also=("chain-not-known",),
     ),
+    Entry(
+        slug="server-certificate-of-another-ca",
+        code="HC669",
+        kinds=frozenset({Kind.CHECK}),
+        severity=Severity.ERROR,
+        meaning=(
+            "Files that changed on disk hold a server certificate that no trust of this spec leads "
+            "to, though one leads to the certificate in effect: callers that believe the same CAs "
+            "would refuse it."
+        ),
+        fix=(
+            "Put a certificate of the CA there that callers believe. If this one is meant, take it "
+            "with `handclasp take --force`, or send HUP."
+        ),
+        see_also=("certificate-older-than-current",),
+    ),
 )
