@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handclasp.agent import again
-from handclasp.agent.again import AGAIN_DUE, TryAgain, only_token_away
+from handclasp.agent.again import AGAIN_DUE, TryAgain, may_pass
+from handclasp.agent.trial import TrialFailed
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError
 from handclasp.findings import FindingsError, found
 
@@ -25,20 +26,21 @@ def refusal(*slugs: object) -> FindingsError:
 
 
 @pytest.mark.parametrize(
-    ("failure", "waits"),
+    ("failure", "until"),
     [
-        (refusal(AWAY), True),
-        (refusal(AWAY, WARNED), True),
-        (refusal(AWAY, WRONG), False),
-        (refusal(WRONG), False),
-        (refusal(), False),
-        (EnvironmentFault("the disk is full"), False),
+        (refusal(AWAY), "the token is back"),
+        (refusal(AWAY, WARNED), "the token is back"),
+        (TrialFailed({"svc-b": "the upstream refuses it"}), "the identity does"),
+        (refusal(AWAY, WRONG), None),
+        (refusal(WRONG), None),
+        (refusal(), None),
+        (EnvironmentFault("the disk is full"), None),
     ],
 )
-def test_a_change_waits_for_nothing_but_a_token_that_is_away(
-    failure: HandclaspError, waits: bool
+def test_a_change_waits_only_for_what_needs_no_other_spec(
+    failure: HandclaspError, until: str | None
 ) -> None:
-    assert only_token_away(failure) == waits
+    assert may_pass(failure) == until
 
 
 def told_within(

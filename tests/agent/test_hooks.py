@@ -41,7 +41,7 @@ def told(hooks: Hooks, *events: Event) -> None:
     async def run() -> None:
         for event in events:
             hooks.tell(event)
-        await asyncio.gather(*hooks._running)
+        await asyncio.gather(*hooks.under_way)
 
     asyncio.run(run())
 
@@ -179,12 +179,28 @@ def test_telling_returns_at_once_and_few_run_at_a_time(tmp_path: Path) -> None:
         for _ in range(3 * AT_ONCE):
             hooks.tell(EVENT)
         assert time.monotonic() - begun < 0.2
-        await asyncio.gather(*hooks._running)
+        await asyncio.gather(*hooks.under_way)
 
     asyncio.run(run())
     at_once = [int(count) for count in (tmp_path / "seen").read_text().split()]
     assert len(at_once) == 3 * AT_ONCE
     assert max(at_once) <= AT_ONCE
+
+
+def test_one_that_hangs_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    hooks = hooks_of(tmp_path, [shell("sleep 60"), shell("echo told >> told")], at_most_seconds=30)
+
+    def said() -> int:
+        path = tmp_path / "told"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    async def run() -> None:
+        for _ in range(AT_ONCE + 2):
+            hooks.tell(EVENT)
+        await until(lambda: said() == AT_ONCE + 2)
+        await hooks.stop()
+
+    asyncio.run(run())
 
 
 def test_a_storm_of_events_is_bounded_and_said_once(

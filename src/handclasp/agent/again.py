@@ -1,4 +1,4 @@
-"""A change refused for nothing but a token that is away is tried again until the token is back (edge)."""
+"""A change refused for what somebody else may cure, without touching the spec, is tried again (edge)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
 from handclasp.agent.tokens import TOKEN_AWAY
+from handclasp.agent.trial import TrialFailed
 from handclasp.findings import FindingsError, errors_in
 
 if TYPE_CHECKING:
@@ -19,10 +20,14 @@ AGAIN_DUE = "change is due again"
 AGAIN_SECONDS = 30.0
 
 
-def only_token_away(failure: HandclaspError) -> bool:
-    """Whether the same spec may be taken later, without anybody changing it."""
+def may_pass(failure: HandclaspError) -> str | None:
+    """Until when the same spec is worth another try: a token may come back, and an identity that failed its
+    trial may be replaced, or be accepted by then. None: somebody has to change the spec."""
+    if isinstance(failure, TrialFailed):
+        return "the identity does"
     grave = errors_in(failure.findings) if isinstance(failure, FindingsError) else ()
-    return bool(grave) and all(one.slug in TOKEN_AWAY for one in grave)
+    away = bool(grave) and all(one.slug in TOKEN_AWAY for one in grave)
+    return "the token is back" if away else None
 
 
 def sentence(failure: HandclaspError) -> str:
@@ -48,16 +53,12 @@ class TryAgain:
         """What is to be said of it; None when it was not refused."""
         if failure is None:
             return None
-        if not only_token_away(failure):
+        if (until := may_pass(failure)) is None:
             return sentence(failure)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(AGAIN_SECONDS, self._tell, AGAIN_DUE)
-        journal.info(
-            "the change is tried again", in_seconds=AGAIN_SECONDS, until="the token is back"
-        )
-        return (
-            f"{sentence(failure)} (tried again every {AGAIN_SECONDS:g} s until the token is back)"
-        )
+        journal.info("the change is tried again", in_seconds=AGAIN_SECONDS, until=until)
+        return f"{sentence(failure)} (tried again every {AGAIN_SECONDS:g} s until {until})"
 
     def is_due(self) -> bool:
         """Whether the spec is still the one that was refused: another one is not read unasked, since it may

@@ -66,6 +66,7 @@ class Authorizer:
         self._prepared: Prepared | None = None
         self._former: Prepared | None = None
         self._lists: dict[str, tuple[datetime, TrustMaterial]] = {}
+        self._held: tuple[Prepared, Material] | None = None
         self._problem: str | None = None
         self._retry: asyncio.Task[None] | None = None
         self.denials = Denials(state.path)
@@ -103,7 +104,7 @@ class Authorizer:
         if prepared.plan is not None:
             if prepared is not self._prepared:
                 self._former, self._prepared = self._prepared, prepared
-            self._enforce(prepared.plan, self.material(prepared))
+            self._again()
 
     def relist(self, trust: Mapping[str, TrustMaterial]) -> None:
         """Other revocation lists for some trusts, read just now. Raises EnvironmentFault."""
@@ -114,7 +115,7 @@ class Authorizer:
         self._lists |= {name: (now, one) for name, one in trust.items()}
         self._again()
         if prepared is not None and prepared.plan is not None:
-            loaded, material = prepared.material, self.material(prepared)
+            loaded, material = prepared.material, self.in_force(prepared)
             for link, what in beyond_files(prepared.plan, loaded, material):
                 journal.warning("refused only after HUP: nginx decides", link=link, what=what)
 
@@ -166,8 +167,18 @@ class Authorizer:
         self._retry = None
 
     def _again(self) -> None:
-        if self._prepared is not None and self._prepared.plan is not None:
-            self._enforce(self._prepared.plan, self.material(self._prepared))
+        prepared = self._prepared
+        if prepared is not None and prepared.plan is not None:
+            material = self.material(prepared)
+            self._enforce(prepared.plan, material)
+            self._held = prepared, material
+
+    def in_force(self, prepared: Prepared) -> Material:
+        """The material that callers are held to. Status asks for it every two seconds, and long lists take a
+        while to be merged, so it is what was put in force last."""
+        if self._held is not None and self._held[0] is prepared:
+            return self._held[1]
+        return self.material(prepared)
 
     def material(self, prepared: Prepared) -> Material:
         """What the plan was made from, with the newest of its lists and of those that were read by

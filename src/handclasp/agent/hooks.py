@@ -1,7 +1,8 @@
 """Runs the programs that the spec names when something happens (edge).
 
 Nothing waits for them: they run beside the agent, a few at a time and for so long at most, and are ended with
-all that they started in their session. They are given no shell, none of the agent's environment, and the
+all that they started in their session. Each program has a queue of its own, so one that hangs keeps no other
+from being told. They are given no shell, none of the agent's environment, and the
 event as JSON on standard input. One that fails costs one line of the log.
 """
 
@@ -45,35 +46,46 @@ class Hooks:
         self._at_most_seconds = at_most_seconds
         self._hooks: Sequence[Hook] = ()
         self._instance, self._folder = "", Path("/")
-        self._running: set[asyncio.Task[None]] = set()
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._running: dict[tuple[str, ...], set[asyncio.Task[None]]] = {}
+        self._turns: dict[tuple[str, ...], asyncio.Semaphore] = {}
         self._dropping = False
 
     def follow(self, loaded: LoadedSpec) -> None:
         """From now on those of this spec, in whose directory they run."""
         self._hooks, self._instance = loaded.spec.on_event, loaded.name
         self._folder = Path(loaded.source).absolute().parent
+        for gone in self._running.keys() - {tuple(hook.command) for hook in self._hooks}:
+            if not self._running[gone]:
+                del self._running[gone]
+                self._turns.pop(gone, None)
 
     def tell(self, event: Event) -> None:
         """Starts whatever wants to know of it, and returns at once. To be called within the event loop."""
         for hook in self._hooks:
             if hook.events is not None and event.name not in hook.events:
                 continue
-            if len(self._running) >= AT_ONCE + MOST_WAITING:
+            running = self._running.setdefault(tuple(hook.command), set())
+            if len(running) >= AT_ONCE + MOST_WAITING:
                 self._drop(event)
                 continue
             self._dropping = False
             task = asyncio.ensure_future(self._run(hook.command, event))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+    @property
+    def under_way(self) -> set[asyncio.Task[None]]:
+        """Those that run, or wait for their turn."""
+        return {task for running in self._running.values() for task in running}
 
     async def stop(self) -> None:
         """Lets those that run go on for a second, then ends them."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=1.0)
-        for task in self._running:
+        running = self.under_way
+        if running:
+            await asyncio.wait(running, timeout=1.0)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     def _drop(self, event: Event) -> None:
         self._counts.hook_failures += 1
@@ -82,7 +94,7 @@ class Hooks:
         self._dropping = True
 
     async def _run(self, command: Sequence[str], event: Event) -> None:
-        async with self._turn:
+        async with self._turns.setdefault(tuple(command), asyncio.Semaphore(AT_ONCE)):
             why = await self._failure(command, event)
         if why is not None:
             self._counts.hook_failures += 1

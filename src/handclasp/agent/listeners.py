@@ -106,7 +106,7 @@ class Listeners:
 
     def in_force(self, prepared: Prepared) -> Material:
         """The material of a plan, with the revocation lists that callers are held to by now."""
-        return self.authorizer.material(prepared)
+        return self.authorizer.in_force(prepared)
 
     async def basis(self, prepared: Prepared, *, force: bool = False) -> Basis:
         """What new files are judged by, where this plan is in effect."""

@@ -169,7 +169,7 @@ class Agent:
 
     async def _reread_again(self) -> None:
         if self._again.is_due():
-            await self._reread("a token was away")
+            await self._reread("it may be taken by now")
 
     async def _read_spec(self, *, force: bool) -> Prepared:
         prepared = await prepared_and_issued(
