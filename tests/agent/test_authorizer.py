@@ -45,6 +45,7 @@ def prepared(link: Link = LINK) -> Any:
         plan: Any
         material: Any
         read_at: Any
+        older_lists: bool = False
 
     return Prepared(link.plan, link.material, SystemClock().now())
 
@@ -257,6 +258,33 @@ def test_the_socket_changes_nothing(state: StateDirectory) -> None:
                     assert status == 503, "a question without a rule"
             assert authorizer.denials.entries == ()
             assert state.enforcement.policy() == before
+
+    asyncio.run(order())
+
+
+def test_what_is_in_force_is_put_together_once_and_anew_when_lists_change(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    real = Authorizer.material
+
+    def counted(authorizer: Authorizer, wanted: Any) -> Any:
+        made.append(wanted)
+        return real(authorizer, wanted)
+
+    monkeypatch.setattr(Authorizer, "material", counted)
+
+    async def order() -> None:
+        async with listening(state) as authorizer:
+            taken = authorizer._prepared
+            assert taken is not None
+            before = authorizer.in_force(taken)
+            assert len(made) == 1
+            assert authorizer.in_force(taken) is before
+            authorizer.relist(dict(taken.material.trust))
+            assert len(made) == 2
+            assert authorizer.in_force(taken) is not before
+            assert len(made) == 2
 
     asyncio.run(order())
 
