@@ -65,7 +65,7 @@ def test_a_change_refused_for_a_token_that_is_away_takes_effect_once_it_is_back(
             write_spec(material.folder, name, with_token)
             agent.reload()
             agent.wait_for("the change is tried again in_seconds=1", count=2)
-            agent.wait_for('because="a token was away"')
+            agent.wait_for('because="it may be taken by now"')
             told = agent.status()
             assert "until the token is back" in told["refused_change"]
             assert told["tokens"] is None
