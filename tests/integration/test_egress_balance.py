@@ -255,3 +255,8 @@ def test_an_upstream_that_never_shakes_hands_is_given_up_after_the_connect_timeo
     started = time.monotonic()
     assert world.ask("deaf").status == 504
     assert 0.25 < time.monotonic() - started < 2
+
+
+def test_the_table_of_links_says_where_each_leads(world: World) -> None:
+    (line,) = [one for one in world.running.text.splitlines() if one.startswith("backed ")]
+    assert f"https://{SERVER_NAME} at 127.0.0.1:{world.a.port} and 1 more" in line

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from handclasp.agent.carrier import Applied
     from handclasp.findings.model import Finding
+    from handclasp.nginx.parts import Upstream
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -89,9 +90,7 @@ def link_table(applied: Applied) -> str:
         for route in server.routes:
             upstream = upstreams.get(route.upstream or "")
             tls = upstream.tls if upstream else None
-            target = (
-                f"{upstream.scheme}://{tls.name}" if upstream and tls else f"DOWN: {route.reason}"
-            )
+            target = _target(upstream, tls.name) if upstream and tls else f"DOWN: {route.reason}"
             if route.exact:  # belongs to another route; see plan_egress
                 continue
             path = "" if route.path == "/" else f" {route.path}"
@@ -119,3 +118,10 @@ def link_table(applied: Applied) -> str:
                 )
             )
     return table(rows)
+
+
+def _target(upstream: Upstream, name: str) -> str:
+    """Whom an egress expects, and where."""
+    first, *others = (str(one.address) for one in upstream.servers)
+    more = f" and {len(others)} more" if others else ""
+    return f"{upstream.scheme}://{name} at {first}{more}"

@@ -100,8 +100,9 @@ ENTRIES: tuple[Entry, ...] = (
         severity=Severity.ERROR,
         meaning="The revocation list was issued by a CA that is not in the trust it belongs to.",
         fix=(
-            "Name the list published by the CA of this trust under `trust: {NAME: {crl: [PATH]}}`; "
-            "`openssl crl -noout -issuer -in ca.crl` shows whose it is."
+            "Where that CA stands below one of the trust, name its certificate too: "
+            "`certificates: [root.pem, issuing.pem]`. Else name the list of a CA of this trust under "
+            "`trust: {NAME: {crl: [PATH]}}`; `openssl crl -noout -issuer -in ca.crl` shows whose it is."
         ),
         references=(rfc(5280, "6.3.3"),),
         see_also=("crl-signature-invalid",),
