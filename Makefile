@@ -33,7 +33,7 @@ demo: $(RUNTIME) ## both ends of a mutual-TLS hop on this machine, and what happ
 
 test: $(DEV) ## all tests, with the distribution's nginx and the bundled one
 	@tools/debian-packages.sh test
-	$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## formatting, lint, types, import rules, generated files up to date
 	@tools/debian-packages.sh check

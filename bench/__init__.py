@@ -5,3 +5,8 @@ is started; `scenarios` what is asked of them; `rounds` the interleaved measurin
 `targets`, `report` the arithmetic and the tables. `origin`, `processes`, `load`, `proof`, `idle`
 and `commands` touch the machine. README.md says what the numbers mean.
 """
+
+import os
+
+# What is installed has its bytecode beside it; a checkout would be compiled at each start where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

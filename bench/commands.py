@@ -17,6 +17,7 @@ from bench.issuing import issued_per_minute
 from bench.model import CommandCell
 from bench.processes import StartError
 from bench.rendered import specification
+from bench.rotating import MANY, seconds_to_the_wire
 from handclasp.ca.development import Use, Validity, issue, make_root
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _REST_SECONDS = 4.0
 _SHOWN = 10_000
 _ISSUED = 1000
 _ASKED = "authorizer, 1000 new certificates"
+_ROTATED = ("rotation, one of 10 identities", "rotation, 200 identities at once")
 
 
 def many_links(one: dict[str, Any], count: int) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def time_commands(
         cells.append(_timed(name, arguments, repeats, fine=(0, 1) if verb == "check" else (0,)))
     cells += _agents(folder, one, binary, repeats)
     cells += [_shown(folder), _issued(folder), _asked(folder, binary)]
+    cells += _rotated(folder, binary)
     return tuple(cells)
 
 
@@ -98,6 +101,17 @@ def _asked(folder: Path, binary: Binary) -> CommandCell:
     except (StartError, RuntimeError, OSError) as failure:
         return CommandCell(_ASKED, skipped=f"failed: {failure}")
     return CommandCell(_ASKED, (1000 / rate,))
+
+
+def _rotated(folder: Path, binary: Binary) -> tuple[CommandCell, ...]:
+    """From a new file to the wire: one identity, and two hundred at once."""
+    try:
+        taken = seconds_to_the_wire(folder / "rotating", binary, MANY)
+    except (StartError, RuntimeError, OSError) as failure:
+        return tuple(CommandCell(name, skipped=f"failed: {failure}") for name in _ROTATED)
+    return tuple(
+        CommandCell(name, (seconds,)) for name, seconds in zip(_ROTATED, taken, strict=True)
+    )
 
 
 def _agents(

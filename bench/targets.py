@@ -123,6 +123,8 @@ TARGETS: tuple[Target, ...] = (
     Seconds("handclasp cert show, 10000 files", 10.0),
     Seconds("private CA, 1000 leaf certificates", 60.0),
     Seconds("authorizer, 1000 new certificates", 1.0),
+    Seconds("rotation, one of 10 identities", 2.0),
+    Seconds("rotation, 200 identities at once", 10.0),
     Seconds("agent at rest, 50 links: memory", 70, "MiB"),
     Seconds("agent at rest, 50 links: processor", 0.5, "%"),
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import random
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
     from handclasp.nginx.facts import Facts
 
+# Where this is set, each `handclasp` that a test starts would compile the whole package anew: 0.3 s of a
+# processor, many hundred times.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 BUILDS = ("distribution", "wheel")
 
 # How long one example takes says something about the machine's load and nothing about the code.
@@ -31,6 +39,12 @@ settings.register_profile(
 # `make soak`: many more examples, for whoever does not say how many.
 settings.register_profile("soak", settings.get_profile("any-machine"), max_examples=10_000)
 settings.load_profile("soak" if os.environ.get("HANDCLASP_SOAK") else "any-machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those with real servers first, which come in few and slow pieces: what runs last has to be small for
+    all workers to end at once (`--no-loadscope-reorder` in the Makefile)."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
 
 
 def absent(what: str) -> NoReturn:
@@ -72,6 +86,13 @@ def nginx_build(request: pytest.FixtureRequest) -> Path:
     return _found(request.param)
 
 
+def on(build: str) -> pytest.MarkDecorator:
+    """For a test that waits long, and mostly for what is the same with either nginx: this build alone, and
+    both of them in `make soak`."""
+    builds = BUILDS if os.environ.get("HANDCLASP_SOAK") else (build,)
+    return pytest.mark.parametrize("nginx_build", builds, indirect=True)
+
+
 @functools.cache
 def facts_of(binary: Path) -> Facts:
     """What a build can do: tests ask, for the distribution's nginx is 1.18 here and 1.26 there."""
@@ -95,23 +116,39 @@ def nginx_builds() -> dict[str, Path]:
     return {name: _found(name) for name in BUILDS}
 
 
-_GIVEN: set[int] = set()
-
-
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Gives a loopback TCP port nobody listens on, another at each call: files are named after them."""
+    return _PORTS.__next__
 
-    def find() -> int:
-        while True:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port: int = probe.getsockname()[1]
-            if port not in _GIVEN:
-                _GIVEN.add(port)
-                return port
 
-    return find
+def _free_ports() -> Iterator[int]:
+    """Below those that the kernel gives to whoever names none, for one of them may be another's until it is
+    used here; each of several test processes has a stretch of its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    size = (_own_below() - _LOWEST_PORT) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    start, tried = random.randrange(size), 0  # not the same for two runs at once
+    while True:
+        port = _LOWEST_PORT + worker * size + (start + tried) % size
+        tried += 1
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+def _own_below() -> int:
+    """Where the kernel's own ports begin (ip(7))."""
+    with contextlib.suppress(OSError, ValueError):
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+        return max(int(text.split()[0]), _LOWEST_PORT + 5000)
+    return 32768
+
+
+_LOWEST_PORT = 12000
+_PORTS = _free_ports()
 
 
 @pytest.fixture(scope="module")

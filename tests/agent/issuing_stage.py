@@ -19,6 +19,7 @@ from handclasp.agent import journal
 from handclasp.agent.issued import Kept, read_kept
 from handclasp.agent.renewal import Renewals
 from handclasp.agent.tokens import TokensSeen
+from handclasp.certs.material import Material
 from handclasp.nginx.layout import Layout
 from handclasp.spec.load import parse_spec
 from tests.pki import NOW
@@ -66,6 +67,7 @@ class Stage:
     issuers: dict[str, Any]
     clock: StandingClock = field(default_factory=StandingClock)
     renewed: list[str] = field(default_factory=list)
+    served: Material = field(default_factory=Material)
 
     @property
     def state(self) -> Path:
@@ -84,6 +86,8 @@ class Stage:
             tokens=TokensSeen(),
             account=None,
             waiting=tuple(self.identities),
+            kept={},
+            material=self.served,
             findings=(),
         )
         return cast("Prepared", made)

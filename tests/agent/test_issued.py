@@ -200,13 +200,6 @@ def test_certificate_and_key_are_found_by_names_that_stay(tmp_path: Path) -> Non
     assert material.certificate_file.parts[-2] == "current"
 
 
-def test_trust_anchors_of_the_issuer_are_kept_beside(tmp_path: Path) -> None:
-    keep(tmp_path, bundles={"example.org": (CA.certificate,), "other.org": ()})
-    folder = place_of(tmp_path, "svc-b") / "1" / "bundles"
-    assert (folder / "0.pem").read_bytes() == b"# example.org\n" + CA.pem
-    assert (folder / "1.pem").read_bytes() == b"# other.org\n"
-
-
 # -- crash points, enumerated: every call that changes something on disk
 
 

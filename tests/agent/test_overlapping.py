@@ -18,6 +18,7 @@ from handclasp.certs.dn import subject_text
 from handclasp.certs.material import Material, TrustMaterial
 from handclasp.monitor.callers import Caller, Callers
 from handclasp.spec.events import Expiry
+from handclasp.spec.model import Trust
 from handclasp.spec.rotation import Rotation
 from tests import pki
 
@@ -48,7 +49,8 @@ def prepared(*links: tuple[str, str], holding: Material, noted: bool = True) -> 
     ingress = [
         SimpleNamespace(name=name, clients=SimpleNamespace(trust=trust)) for name, trust in links
     ]
-    spec = SimpleNamespace(ingress=ingress, rotation=Rotation(), expiry=Expiry())
+    trust = {link.clients.trust: Trust() for link in ingress}
+    spec = SimpleNamespace(ingress=ingress, trust=trust, rotation=Rotation(), expiry=Expiry())
     plan = SimpleNamespace(callers_log=noted, ingress=ingress)
     return cast("Prepared", SimpleNamespace(spec=spec, plan=plan, material=holding))
 

@@ -189,6 +189,48 @@ def test_a_trust_keeps_its_newer_list(material: Material, nginx_builds: dict[str
     assert len(crl) == 0
 
 
+@pytest.fixture
+def two_cas(material: Material, nginx_builds: dict[str, Path]) -> Prepared:
+    """A trust of two CAs, each with its list."""
+    spec = servers(material, "one")
+    spec["trust"]["company"] |= {"certificates": ["both.pem"], "crl": ["both.crl"]}
+    write_trust(material, material.ca, material.other_ca)
+    return planned(material, spec, nginx_builds["wheel"])
+
+
+def write_trust(
+    material: Material, *authorities: pki.Pair, listed: pki.Pair | None = None, number: int = 1
+) -> None:
+    """These CAs with a list of each, or of `listed` alone."""
+    (material.folder / "both.pem").write_bytes(b"".join(one.pem for one in authorities))
+    lists = [pki.crl(one, number=number) for one in ((listed,) if listed else authorities)]
+    (material.folder / "both.crl").write_bytes(b"".join(lists))
+
+
+@pytest.mark.parametrize("its_list", ["as before", "newer"])
+def test_a_ca_goes_together_with_its_list(
+    two_cas: Prepared, material: Material, its_list: str
+) -> None:
+    lists = material.folder / "both.crl"
+    before = lists.read_bytes().partition(b"-----END X509 CRL-----\n")
+    write_trust(material, material.ca, number=2)
+    if its_list == "as before":
+        lists.write_bytes(before[0] + before[1])
+    seen = read(two_cas, "trust company")
+    assert seen.prepared is not None, seen.refused
+    (crl,) = seen.prepared.material.trust["company"].crls
+    assert crl.issuer == material.ca.certificate.subject
+
+
+def test_a_ca_whose_list_is_missing_is_not_believed_without_one(
+    two_cas: Prepared, material: Material
+) -> None:
+    write_trust(material, pki.authority("New CA"), listed=material.other_ca)
+    seen = read(two_cas, "trust company")
+    assert seen.prepared is None
+    assert "crl-for-other-ca" in slugs(seen, "trust company")
+
+
 def test_units_are_the_files_that_belong_together(prepared: Prepared, material: Material) -> None:
     assert {unit.name: unit.files for unit in units(prepared)} == {
         "identity one": material.pair("one"),

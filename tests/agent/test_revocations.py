@@ -182,6 +182,7 @@ class Watched:
             certificates=[str(self.folder / "ca.pem")],
             crl=[source(self.folder / "ca.crl")],
             crl_expired=SimpleNamespace(keep_last=None),
+            spiffe=None,
             public=None,
         )
         lists = (self.folder / "ca.crl").read_bytes()

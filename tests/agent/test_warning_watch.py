@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from handclasp.agent.outage import Outage
 from handclasp.agent.warning_watch import WarningWatch
 from handclasp.certs.material import Material, TrustMaterial
+from handclasp.monitor.expiring import Expiring
 from handclasp.spec.events import Expiry
 from tests import pki
 
@@ -70,6 +71,7 @@ class Stage:
         lists: str | None = None,
         outage: Outage | None = None,
         in_force: dict[str, TrustMaterial] | None = None,
+        tokens: tuple[Expiring, ...] = (),
     ) -> None:
         moment = SimpleNamespace(
             applied=self.applied,
@@ -79,6 +81,7 @@ class Stage:
             token_news=(outage, 0),
             in_force=in_force or {},
             callers_seen=None,
+            issuer_tokens=tokens,
         )
         self.watch.look(cast("Snapshot", moment))
 
@@ -122,6 +125,18 @@ def test_troubles_are_told_when_they_begin_and_again_when_they_are_others() -> N
     stage.look()
     stage.look(outage=outage)
     assert stage.hooks.names[5:] == ["token-away"]
+
+
+def test_a_token_of_an_issuer_is_told_of_once_renewing_it_should_have_helped() -> None:
+    stage = Stage()
+    end = NOW + timedelta(days=32)
+    token = Expiring("token", "theirs", "token", NOW, end, renewed=True)
+    stage.look(NOW + timedelta(days=20), tokens=(token,))
+    assert stage.hooks.events == []
+    for day in (27, 31):
+        stage.look(NOW + timedelta(days=day), tokens=(token,))
+    assert stage.hooks.names == ["expiry-warning", "expiry-critical"]
+    assert stage.hooks.events[0].sentence.startswith("the token of issuer theirs expires in 5 days")
 
 
 def test_an_end_is_told_once_and_its_successor_for_itself() -> None:

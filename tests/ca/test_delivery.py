@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,6 @@ from tests.pki import NOW
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RATE = 1000 / 60  # certificates a second
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +83,3 @@ def test_nothing_begins_before_its_issuer(ca: Path, tmp_path: Path) -> None:
     with opened(ca) as (directory, _):
         assert leaf.not_valid_before_utc == directory.issuing.certificate.not_valid_before_utc
     assert leaf.not_valid_before_utc > early - timedelta(minutes=5)
-
-
-def test_a_thousand_certificates_a_minute_are_no_effort(ca: Path, tmp_path: Path) -> None:
-    """One after the other, each with its own transaction and file; bench/issuing.py measures."""
-    key = new_key("p256")
-    begun = time.monotonic()
-    for number in range(50):
-        _deliver(ca, tmp_path, f"a{number}.example", key=key)
-    assert 50 / (time.monotonic() - begun) > RATE

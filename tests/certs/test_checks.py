@@ -69,6 +69,14 @@ def test_expiry_within_14_days_is_a_warning(left: int, expected: list[str]) -> N
     assert slugs(findings, Severity.WARNING) == slugs(findings) == expected
 
 
+@pytest.mark.parametrize(("left", "expected"), [(7, ["cert-expires-soon"]), (9, [])])
+def test_what_lives_for_a_day_expires_soon_in_its_last_third(
+    left: int, expected: list[str]
+) -> None:
+    end = NOW + timedelta(hours=left)
+    assert slugs(client(pki.leaf(MIDDLE, not_before=end - DAY, not_after=end))) == expected
+
+
 def test_an_expired_intermediate_is_named_as_one() -> None:
     old = pki.authority("Old", issuer=ROOT, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     finding = only(client(pki.leaf(old)))

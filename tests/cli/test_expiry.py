@@ -22,7 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from handclasp.agent.issued import write_issued
 from handclasp.certs.secret import Secret
 from handclasp.cli.expiry.files import entries_below
+from handclasp.cli.expiry.textfile import check_textfile
+from handclasp.errors import EnvironmentFault, UsageError
 from handclasp.issuers.judge import Given
+from handclasp.keys import files
 from tests import pki
 from tests.cli.test_documents import validate
 from tests.integration.running import COMMAND, Material, egress_spec, handclasp, write_spec
@@ -34,12 +37,13 @@ if TYPE_CHECKING:
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+BEGUN = pki.NOW - 365 * DAY
 ROOT = pki.authority("Root")
-MIDDLE = pki.authority("Middle", issuer=ROOT, not_after=pki.NOW + 5 * DAY + HOUR)
+MIDDLE = pki.authority("Middle", issuer=ROOT, not_before=BEGUN, not_after=pki.NOW + 5 * DAY + HOUR)
 STATES = {
     "ok": pki.leaf(ROOT, "ok", not_after=pki.NOW + 90 * DAY + HOUR),
-    "warn": pki.leaf(ROOT, "warn", not_after=pki.NOW + 20 * DAY + HOUR),
-    "critical": pki.leaf(ROOT, "critical", not_after=pki.NOW + 3 * DAY + HOUR),
+    "warn": pki.leaf(ROOT, "warn", not_before=BEGUN, not_after=pki.NOW + 20 * DAY + HOUR),
+    "critical": pki.leaf(ROOT, "critical", not_before=BEGUN, not_after=pki.NOW + 3 * DAY + HOUR),
     "expired": pki.leaf(ROOT, "expired", not_after=pki.NOW - HOUR / 2),
     "not-yet-valid": pki.leaf(
         ROOT, "not-yet-valid", not_before=pki.NOW + DAY, not_after=pki.NOW + 90 * DAY + HOUR
@@ -59,6 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "chain.pem").write_bytes(pki.leaf(MIDDLE).chain_pem)
     (folder / "root.crl").write_bytes(pki.crl(ROOT, next_update=pki.NOW + 40 * DAY + HOUR))
     (folder / "only.key").write_bytes(STATES["ok"].key_pem)
+    short = pki.leaf(ROOT, "short", not_after=pki.NOW + 23 * HOUR)
+    (folder / "short.pem").write_bytes(short.pem)
     return folder
 
 
@@ -94,13 +100,16 @@ def test_the_worst_stands_first(folder: Path) -> None:
 
 
 def test_the_table_has_a_bar_that_reads_without_colour(folder: Path) -> None:
-    done = handclasp("expiry", "ok.pem", "expired.pem", "unreadable.pem", cwd=folder)
-    head, expired, unreadable, ok, *_, last = lines(done.stdout)
+    names = ("ok.pem", "expired.pem", "unreadable.pem", "short.pem")
+    done = handclasp("expiry", *names, cwd=folder)
+    head, expired, unreadable, short, ok, *_, last = lines(done.stdout)
     assert head == "STATE  DAYS  LIFE LEFT  ENDS  KIND  SUBJECT  SOURCE"
     assert expired.startswith("expired  -1  [..........]  ")
     assert unreadable.startswith("unreadable  -  [??????????]  -  ")
     assert re.fullmatch(r"ok  90  \[#{10}\]  \S+ \S+  certificate  CN=ok,.*  ok\.pem", ok)
-    assert last == "3 looked at: 1 ok, 1 expired, 1 unreadable"
+    # A certificate of a day in its first hours: no alarm, and not without any days left.
+    assert short.startswith("ok  0.9  [##########]  ")
+    assert last == "4 looked at: 2 ok, 1 expired, 1 unreadable"
     assert "\x1b" not in done.stdout
 
 
@@ -206,6 +215,8 @@ def test_a_directory_is_searched_and_what_is_no_certificate_left_out(tmp_path: P
         ("ok.pem", "ok"),
     ]
     assert "3 other files hold no certificate" in done.stderr
+    plugin = handclasp("expiry", "certs", "--nagios", cwd=tmp_path)
+    assert (plugin.stderr, len(plugin.stdout.splitlines())) == ("", 1)
     excluded = records(tmp_path, "certs", "--exclude", "b", rc=2)
     assert [one["reason"] for one in excluded] == [
         "there is no certificate and no revocation list below it"
@@ -273,6 +284,14 @@ def test_wrong_use_is_2_and_to_nagios_unknown(
     assert len(plugin.stdout.splitlines()) == 1
 
 
+def test_a_name_that_may_be_a_server_is_told_how_to_write_one() -> None:
+    server, file = entries_below(
+        [Path("api.partner.example"), Path("lost.pem")], password=None, exclude=()
+    )
+    assert (server.problem or "").endswith("if a server is meant: https://api.partner.example")
+    assert "server" not in (file.problem or "")
+
+
 def test_a_file_without_certificate_is_never_fine(folder: Path) -> None:
     (one,) = records(folder, "only.key", rc=2)
     assert one["reason"] == "it holds a private key, no certificate and no revocation list"
@@ -281,7 +300,7 @@ def test_a_file_without_certificate_is_never_fine(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "code", "word"),
+    ("names", "code", "word"),
     [
         (["ok"], 0, "OK"),
         (["ok", "warn"], 1, "WARNING"),
@@ -291,9 +310,9 @@ def test_a_file_without_certificate_is_never_fine(folder: Path) -> None:
     ],
 )
 def test_nagios_gets_its_line_and_status(
-    folder: Path, files: list[str], code: int, word: str
+    folder: Path, names: list[str], code: int, word: str
 ) -> None:
-    done = handclasp("expiry", "--nagios", *(f"{name}.pem" for name in files), cwd=folder)
+    done = handclasp("expiry", "--nagios", *(f"{name}.pem" for name in names), cwd=folder)
     assert done.returncode == code
     assert re.fullmatch(rf"HANDCLASP {word} - [^|\n]+\|('\S+'=\S+ ?)+\n", done.stdout)
 
@@ -318,10 +337,28 @@ def test_the_textfile_is_what_prometheus_reads_and_is_replaced_whole(tmp_path: P
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_textfile_that_cannot_be_written_is_an_error(folder: Path) -> None:
-    done = handclasp("expiry", "ok.pem", "--textfile", "lost/x.prom", cwd=folder)
-    assert done.returncode == 3
-    assert "lost/x.prom" in done.stderr
+def test_a_textfile_that_would_not_be_read_or_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match=r"there is no directory .*/lost"):
+        check_textfile(tmp_path / "lost" / "x.prom")
+    with pytest.raises(UsageError, match=r"reads only files whose names end in \.prom") as refused:
+        check_textfile(tmp_path / "ends.txt")
+    assert refused.value.hint == "Name it ends.prom."
+    (tmp_path / "folder.prom").mkdir()
+    with pytest.raises(UsageError, match="is no regular file, and is not replaced"):
+        check_textfile(tmp_path / "folder.prom")
+    check_textfile(tmp_path / "new.prom")
+    done = handclasp("expiry", "ok.pem", "--textfile", "lost/x.prom", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is no directory lost" in done.stderr
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setattr(files, "PIPE_SILENCE_SECONDS", 0.05)
+    (one,) = entries_below([tmp_path / "fifo"], password=None, exclude=())
+    assert (one.problem or "").startswith("it is a pipe, and nothing came out of it for ")
 
 
 @pytest.fixture
@@ -340,7 +377,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_without_arguments_it_is_the_spec_that_is_there(spec: Path) -> None:
-    told = records(spec.parent)
+    told = records(spec.parent, rc=0)  # the week of a list is no alarm on its first day
     assert {(one["name"], one["kind"]) for one in told} == {
         ("identity svc-b", "certificate"),
         ("identity svc-x", "certificate"),
@@ -350,13 +387,13 @@ def test_without_arguments_it_is_the_spec_that_is_there(spec: Path) -> None:
     }
     assert told[0]["kind"] == "crl"
     assert told[0]["breaks"][0] == "egress orders refuses every upstream of that CA"
-    assert told == records(spec.parent.parent, "-c", spec)
+    assert told == records(spec.parent.parent, "-c", spec, rc=0)
 
 
 def test_a_source_beside_a_spec_that_is_not_named_stands_alone(spec: Path) -> None:
     (one,) = records(spec.parent, "svc-b.pem", rc=0)
     assert one["name"] is None
-    assert len(records(spec.parent, "svc-b.pem", "-c", spec)) == 6
+    assert len(records(spec.parent, "svc-b.pem", "-c", spec, rc=0)) == 6
 
 
 def test_an_identity_that_is_gone_is_listed(spec: Path) -> None:
@@ -366,11 +403,17 @@ def test_an_identity_that_is_gone_is_listed(spec: Path) -> None:
 
 
 def test_the_limits_of_the_spec_count_unless_told_otherwise(spec: Path) -> None:
-    spec.write_text(f"{spec.read_text()}\nexpiry: {{warn: 120d, critical: 100d}}\n")
-    states = {one["name"]: one["state"] for one in records(spec.parent)}
-    assert states["identity svc-b"] == "critical"
-    mild = records(spec.parent, "--warn", "2d", "--critical", "1d", rc=0)
-    assert {one["state"] for one in mild} == {"ok"}
+    (spec.parent / "svc-b.pem").write_bytes(STATES["warn"].pem)
+    (spec.parent / "svc-b.key").write_bytes(STATES["warn"].key_pem)
+
+    def state(*arguments: str, rc: int) -> str:
+        told = {one["name"]: one["state"] for one in records(spec.parent, *arguments, rc=rc)}
+        return str(told["identity svc-b"])
+
+    assert state(rc=1) == "warn"
+    spec.write_text(f"{spec.read_text()}\nexpiry: {{warn: 10d, critical: 5d}}\n")
+    assert state(rc=0) == "ok"
+    assert state("--warn", "80d", "--critical", "21d", rc=1) == "critical"
 
 
 def test_what_handclasp_issues_is_its_version_in_use_and_ends_with_its_issuer(
@@ -382,7 +425,7 @@ def test_what_handclasp_issues_is_its_version_in_use_and_ends_with_its_issuer(
     written["issuers"] = {"dev": {"type": "local", "directory": "dev"}}
     written["state"] = "state"
     spec.write_text(yaml.safe_dump(written))
-    root = pki.authority("Dev", not_after=pki.NOW + 20 * DAY)
+    root = pki.authority("Dev", not_before=BEGUN, not_after=pki.NOW + 20 * DAY)
     (tmp_path / "dev").mkdir()
     for name in ("root", "issuing"):
         (tmp_path / "dev" / f"{name}.pem").write_bytes(root.pem)
@@ -415,7 +458,7 @@ def test_the_timeline_says_what_breaks_when(spec: Path) -> None:
         f"{end:%Y-%m-%d}: identity svc-b expires: egress orders cannot present it",
         f"{end:%Y-%m-%d}: identity svc-x expires: egress orders /p/ cannot present it",
     ]
-    events = records(spec.parent, "--timeline", form="timeline")
+    events = records(spec.parent, "--timeline", rc=0, form="timeline")
     assert [one["at"] for one in events] == sorted(one["at"] for one in events)
     assert len(events) == 5
     early = handclasp("expiry", "--timeline", "--until", "2020-01-01", cwd=spec.parent)

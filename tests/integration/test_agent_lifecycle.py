@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.fault_stage import IN_A_HURRY, OURS
 from tests.integration.running import (
     SERVER_NAME,
     Running,
@@ -239,7 +240,7 @@ def test_a_killed_master_is_started_again(
 def test_an_nginx_that_cannot_be_started_again_is_given_up_loudly(
     material: Material, nginx_builds: dict[str, Path], port: int, spec: dict[str, Any]
 ) -> None:
-    # The waiting between starts takes 15 s whatever nginx it is, so one build stands for both.
+    # The waiting between starts takes long whatever nginx it is, so one build stands for both.
     nginx_build = nginx_builds["distribution"]
     wrapper = material.folder / f"nginx-{port}"
     wrapper.write_text(
@@ -248,7 +249,7 @@ def test_an_nginx_that_cannot_be_started_again_is_given_up_loudly(
     )
     wrapper.chmod(0o755)
     path = write_spec(material.folder, f"hopeless-{port}", spec)
-    with Running(path, wrapper) as agent:
+    with Running(path, wrapper, program=IN_A_HURRY, env=OURS) as agent:
         Path(f"{wrapper}.broken").touch()
         assert agent.master_pid is not None
         os.kill(agent.master_pid, signal.SIGKILL)

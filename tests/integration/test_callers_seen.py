@@ -165,8 +165,20 @@ def test_a_certificate_of_a_caller_that_ends_soon_is_told_of(
         text = handclasp(
             *("status", "-c", agent.spec, "--state-dir", agent.state), cwd=agent.spec.parent
         ).stdout
-        assert "CN=svc-c,O=Example Org  6          api" in text
+        assert f"CN=svc-c,O=Example Org  6          {end:%Y-%m-%dT%H:%M}  api" in text
         assert "svc-b" not in text.partition("CALLER ")[2].partition("CA ")[0]
+    # Once the agent has written down who came, its end or a minute later, the command tells it too.
+    done = handclasp(
+        *("expiry", "-c", agent.spec, "--state-dir", agent.state, "--format", "json"),
+        cwd=agent.spec.parent,
+    )
+    records = validate("expiry", done.stdout)["certificates"]
+    callers = [one for one in records if one["kind"] == "caller"]
+    assert [(one["subject"].split(",")[0], one["state"], one["days_left"]) for one in callers] == [
+        ("CN=svc-c", "critical", 6),
+        ("CN=svc-b", "ok", 89),
+    ]
+    assert callers[0]["source"].startswith("ingress api, last seen ")
 
 
 @on("wheel")

@@ -20,7 +20,9 @@ from cryptography.x509.oid import NameOID
 from handclasp.agent.control import ask as control_ask
 from handclasp.certs.dn import issuer_text
 from tests import pki
+from tests.conftest import BUILDS
 from tests.integration.ingress_stage import link, ports, spec_of, until
+from tests.integration.rotation_stage import long_form
 from tests.integration.running import COMMAND, Running, handclasp, write_spec
 from tests.integration.servers import Backend
 
@@ -486,14 +488,24 @@ def statuses_until(denying: Denying, over: Callable[[], bool]) -> set[int]:
     return seen
 
 
+ENDINGS: list[tuple[dict[str, Any], float | None, str]] = [
+    ({"cut": True}, 0, "are ended within seconds"),
+    ({"max_stream_age": "3s"}, 3, "end within 3 s (`clients.max_stream_age`)"),
+    ({"max_stream_age": "none"}, None, "live on until they end (`clients.cut`)"),
+    ({}, 600, "end within 600 s"),
+]
+
+
 @pytest.mark.parametrize(
-    ("keys", "ends_in", "told"),
+    ("nginx_build", "keys", "ends_in", "told"),
     [
-        ({"cut": True}, 0, "are ended within seconds"),
-        ({"max_stream_age": "3s"}, 3, "end within 3 s (`clients.max_stream_age`)"),
-        ({"max_stream_age": "none"}, None, "live on until they end (`clients.cut`)"),
-        ({}, 600, "end within 600 s"),
+        (build, *ending)
+        for build in BUILDS
+        for ending in ENDINGS
+        # Where nginx is not told anything one build stands for both.
+        if ending[1] in (0, 3) or build == "wheel" or long_form()
     ],
+    indirect=["nginx_build"],
 )
 def test_an_open_websocket_ends_when_the_spec_says_so(
     material: Material,

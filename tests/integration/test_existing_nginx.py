@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.conftest import early_log
+from tests.conftest import early_log, on
+from tests.integration.fault_stage import IN_A_HURRY, OURS
 from tests.integration.running import (
     SERVER_NAME,
     Running,
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from tests.integration.running import Material
 
 pytestmark = pytest.mark.integration
-# For what takes long and concerns the command, not nginx.
-ONE_BUILD = pytest.mark.parametrize("nginx_build", ["distribution"], indirect=True)
+# For what takes long and concerns the command more than nginx.
+ONE_BUILD = on("distribution")
+HURRY: dict[str, Any] = {"program": IN_A_HURRY, "env": OURS}
 
 
 @dataclass
@@ -256,7 +258,7 @@ def test_a_start_with_a_reload_that_did_nothing_goes_back_to_the_includes_before
     # A command that says it reloaded and did not.
     told = f"echo x >> {shlex.quote(str(reloads))}"
     site.specify(["/bin/sh", "-c", told], identity="svc-x")
-    agent = site.refused()
+    agent = site.refused(**HURRY)
     assert agent.process.returncode == 1
     assert "nginx still has its old workers" in agent.text
     assert reloads.read_text() == "x\nx\n"  # there, and back
@@ -264,11 +266,12 @@ def test_a_start_with_a_reload_that_did_nothing_goes_back_to_the_includes_before
     assert site.ask()[0] == 200
 
 
+@ONE_BUILD
 def test_a_change_that_the_master_refuses_is_not_called_in_effect(
     site: Site, free_port: Callable[[], int]
 ) -> None:
     site.serving()
-    with socket.create_server(("127.0.0.1", free_port())) as stranger, site.agent() as agent:
+    with socket.create_server(("127.0.0.1", free_port())) as stranger, site.agent(**HURRY) as agent:
         before, good = site.fragment(), site.link_port
         site.link_port = stranger.getsockname()[1]  # `nginx -t` does not mind an address in use
         site.specify()
@@ -326,7 +329,7 @@ def test_a_reload_command_that_hangs_is_ended_with_all_its_processes(site: Site)
     before = site.fragment()
     pids = site.folder / "pids"
     site.specify(["/bin/sh", "-c", f"sleep 300 & echo $! >> {shlex.quote(str(pids))}; wait"])
-    with site.agent(expect_ready=False) as agent:
+    with site.agent(expect_ready=False, **HURRY) as agent:
         deadline = time.monotonic() + 20
         while not pids.exists():
             assert time.monotonic() < deadline, agent.text

@@ -23,6 +23,7 @@ from handclasp.hsm.support import find_support
 from handclasp.nginx.features import Feature
 from tests import pki
 from tests.conftest import absent, facts_of
+from tests.integration.fault_stage import IN_A_HURRY, OURS
 from tests.integration.running import (
     SERVER_NAME,
     Material,
@@ -471,7 +472,8 @@ def test_a_pin_that_was_changed_in_the_token_is_tried_once_when_nginx_dies(
         spec = ingress(material, own, free_port(), backend.port)
         certificate = str(material.folder / "changing" / "hsm-server.pem")
         spec["identities"]["hsm-server"]["certificate"] = certificate
-        with Running(write_spec(material.folder, "changing-pin", spec), nginx) as running:
+        path = write_spec(material.folder, "changing-pin", spec)
+        with Running(path, nginx, program=IN_A_HURRY, env=OURS) as running:
             subprocess.run(
                 [
                     *("pkcs11-tool", "--module", str(own.module), "--token-label", own.label),
@@ -542,7 +544,7 @@ def test_a_running_nginx_is_restarted_where_a_key_moves_into_a_token(
             second["identities"]["hsm-server"]["pin"] = token.identity("hsm-server")["pin"]
             write_spec(material.folder, f"move-{tls}", second)
             running.reload()
-            running.wait_for("nothing changed", count=2)
+            running.wait_for("change in effect", count=2)  # where the PIN is from
             assert running.master_pid == after
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import pki
+from tests.conftest import on
 from tests.integration.ingress_stage import link, ports, spec_of, until
 from tests.integration.running import SERVER_NAME, Running, egress_spec, handclasp, write_spec
 from tests.integration.servers import Backend
@@ -106,6 +107,7 @@ def server() -> Iterator[ListServer]:
         yield running
 
 
+@on("distribution")
 def test_past_its_end_a_list_lets_nobody_in_until_a_newer_one_comes(
     material: Material, nginx_build: Path, backend: Backend, server: ListServer
 ) -> None:
@@ -129,6 +131,7 @@ def test_past_its_end_a_list_lets_nobody_in_until_a_newer_one_comes(
         assert until(lambda: listed.lists() is None, 15)
 
 
+@on("wheel")
 def test_a_list_is_honoured_past_its_end_for_as_long_as_the_spec_says(
     material: Material, nginx_build: Path, backend: Backend, server: ListServer
 ) -> None:
@@ -152,6 +155,7 @@ def test_a_list_is_honoured_past_its_end_for_as_long_as_the_spec_says(
         assert until(lambda: listed.both("svc-r") == (200, 200), 15)
 
 
+@on("wheel")
 def test_without_its_first_list_nothing_starts_and_with_it_the_network_is_not_needed(
     material: Material, nginx_build: Path, backend: Backend, server: ListServer
 ) -> None:
@@ -185,6 +189,7 @@ def test_without_its_first_list_nothing_starts_and_with_it_the_network_is_not_ne
         assert ("crl-expired" in done.stdout, done.returncode) == (False, code), done.stdout
 
 
+@on("wheel")
 def test_check_says_what_it_costs_that_lists_count_past_their_end(
     material: Material, nginx_build: Path, backend: Backend, server: ListServer
 ) -> None:

@@ -69,6 +69,7 @@ def test_an_agent_that_comes_back_takes_no_older_list_unless_told_to(
             assert 200 not in here.both()
             assert until(lambda: "older (number 4 after 5)" in again.text, 5)
             assert "[crl-not-taken]" in again.text
+            assert until(lambda: again.status()["callers"]["lists"] is not None, 5)
             status = again.status()["callers"]["lists"]
             assert "stays in force: that in " in status
             assert "kept.crl is older" in status

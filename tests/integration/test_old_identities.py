@@ -1,4 +1,8 @@
-"""How long an identity that was replaced, or a caller that is no longer trusted, lives on."""
+"""How long an identity that was replaced, or a caller that is no longer trusted, lives on.
+
+With bounds of a second or two, for the wheel's build is static and has the real time alone. That of the
+distribution has its usual bounds in an hour of its own (test_old_identities_for_an_hour).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def material() -> Iterator[Material]:
 
 
 def test_a_connection_of_a_caller_ends_at_the_first_answer_after_its_age(
-    material: Material, backend: Backend, nginx_build: Path
+    material: Material, backend: Backend, nginx_builds: dict[str, Path]
 ) -> None:
     (port,) = ports(1)
     one = link(
@@ -43,7 +47,9 @@ def test_a_connection_of_a_caller_ends_at_the_first_answer_after_its_age(
         server_names=[SERVER_NAME],
         connection_age="2s",
     )
-    with Running(write_spec(material.folder, "in", spec_of(material, [one])), nginx_build):
+    with Running(
+        write_spec(material.folder, "in", spec_of(material, [one])), nginx_builds["wheel"]
+    ):
         caller = Caller(port, material.folder / "ca.pem")
         with caller.connect(SERVER_NAME, material.pair("svc-b")) as tls:
             tls.sendall(GET)
@@ -54,7 +60,7 @@ def test_a_connection_of_a_caller_ends_at_the_first_answer_after_its_age(
 
 
 def test_under_steady_traffic_an_upstream_meets_the_new_identity_within_the_age_of_the_pool(
-    material: Material, port: int, nginx_build: Path
+    material: Material, port: int, nginx_builds: dict[str, Path]
 ) -> None:
     with Upstream(
         certificate=material.pair("server-a"), client_ca=material.folder / "ca.pem"
@@ -66,7 +72,7 @@ def test_under_steady_traffic_an_upstream_meets_the_new_identity_within_the_age_
             pool={"age": "2s"},
         )
         path = write_spec(material.folder, "out", {**spec, **DEDICATED})
-        with Running(path, nginx_build) as agent, connect(port) as kept:
+        with Running(path, nginx_builds["wheel"]) as agent, connect(port) as kept:
 
             def ask() -> str | None:
                 kept.sendall(request_bytes())
@@ -104,30 +110,6 @@ def test_a_session_ends_when_the_trust_it_was_made_under_changes(
         bundle.write_bytes(material.ca.pem)  # the stranger's CA goes
         agent.wait_for('rotated what="trust company"')
         assert resumption(caller, context, first[0])[1:] == (False, 400)
-
-
-def test_the_distributions_build_ends_a_session_with_its_lifetime(
-    material: Material, backend: Backend, nginx_builds: dict[str, Path]
-) -> None:
-    """It resumes TLS 1.2 alone; tests of the wheel's build are in test_ingress_verification."""
-    (port,) = ports(1)
-    one = link(
-        "api",
-        f"127.0.0.1:{port}",
-        f"http://127.0.0.1:{backend.port}",
-        server_names=[SERVER_NAME],
-        session_reuse=True,
-        session_lifetime="1s",
-        tls={"protocols": ["TLSv1.2"]},
-    )
-    path = write_spec(material.folder, "in", spec_of(material, [one]))
-    with Running(path, nginx_builds["distribution"]):
-        caller = Caller(port)
-        context = caller.context(material.pair("svc-b"), version=ssl.TLSVersion.TLSv1_2)
-        session, *_ = resumption(caller, context, None)
-        assert resumption(caller, context, session)[1:] == (True, 200)
-        time.sleep(2.2)
-        assert resumption(caller, context, session)[1:] == (False, 200)
 
 
 def resumption(

@@ -402,6 +402,21 @@ def test_an_order_that_never_comes_true_ends_in_a_sentence(
     assert said in error.message
 
 
+@pytest.mark.parametrize("path", ["/dir", "/newOrder", "/page"])
+def test_an_answer_without_end_and_a_page_are_no_certificate(tmp_path: Path, path: str) -> None:
+    huge = acme_front.Canned(200, "-" * 1_100_000)
+    valid = {"status": "valid", "certificate": "HERE/page", "finalize": "HERE/finalize"}
+    answers = {
+        "/newOrder": acme_front.Canned(201, valid, {"Location": "HERE/order/1"}),
+        "/order/1": acme_front.Canned(200, valid),
+    }
+    error, _ = ask_front(tmp_path, answers | {path: huge})
+    assert error.message.endswith("answered with more than 1024 KiB")
+    page = acme_front.Canned(200, "<!doctype html><title>Sign in</title>")
+    error, _ = ask_front(tmp_path, answers | {"/page": page})
+    assert error.message.endswith("answered without a certificate")
+
+
 PENDING = {**ORDER, "status": "pending", "authorizations": ["HERE/authorization"]}
 NAME = {"type": "dns", "value": "svc-b.example.com"}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -185,6 +187,24 @@ def test_what_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
         asyncio.run(hurried())
     for name in ("own", "child"):
         assert not _lives(int((tmp_path / name).read_text()))
+
+
+@pytest.mark.parametrize("leaving", ["", "setsid "])
+def test_what_a_program_leaves_behind_with_its_pipes_is_not_waited_for(
+    tmp_path: Path, leaving: str
+) -> None:
+    """The child ends with it, unless it has left the group; a daemon that is to live on does that."""
+    pair = pki.leaf(pki.authority(), sans=NAMES)
+    (tmp_path / "leaf.pem").write_bytes(pair.pem)
+    script = f"{leaving}sh -c 'echo $$ > child; exec sleep 60' & cat leaf.pem; sleep 0.2"
+    began = time.monotonic()
+    issued = ask(CommandIssuer(program(tmp_path, script), folder=tmp_path))
+    assert time.monotonic() - began < 10
+    assert issued.chain == (pair.certificate,)
+    child = int((tmp_path / "child").read_text())
+    if leaving:
+        os.kill(child, signal.SIGKILL)
+    assert not _lives(child)
 
 
 def _lives(pid: int) -> bool:

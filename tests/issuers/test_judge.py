@@ -115,6 +115,22 @@ def test_a_clock_that_is_ahead_by_little_is_waited_for_and_one_by_much_is_not() 
     assert slugs(leaf(not_before=NOW + SKEW + timedelta(seconds=1))) == ["cert-not-yet-valid"]
 
 
+@pytest.mark.parametrize("use", list(Use))
+def test_a_ca_certificate_in_the_place_of_a_leaf_is_refused(use: Use) -> None:
+    asked = (pki.SERVER, pki.CLIENT)
+    assert slugs(leaf(usages=asked), use=use) == []
+    assert slugs(leaf(usages=asked, is_ca=True), use=use)[0] == "issued-ca-certificate"
+
+
+def test_cas_of_which_none_issued_the_leaf_are_no_chain() -> None:
+    strange = pki.authority("Strange")
+    namesake = pki.authority("Judged intermediate", issuer=CA, key_label="of a namesake")
+    for other in (strange, pki.authority("Strange between", issuer=strange), namesake):
+        assert slugs(leaf(), other) == ["issued-chain-wrong"]
+        assert slugs(leaf(), other, BETWEEN) == []
+    assert slugs(leaf(issuer=CA), CA) == []
+
+
 def test_the_begin_and_end_are_those_of_the_whole_chain() -> None:
     ca = pki.authority("Short", issuer=CA, not_after=NOW + timedelta(days=2))
     key = pki.key(KEY)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -85,7 +86,7 @@ def refused(path: Path | None, what: Wanted | None = None) -> IssuerError:
     return caught.value
 
 
-def test_an_svid_comes_with_its_key_its_chain_and_the_anchors_of_every_trust_domain(
+def test_an_svid_comes_with_its_key_and_its_chain(
     api: workload_api.WorkloadApi, place: Path
 ) -> None:
     pair = identity()
@@ -94,11 +95,29 @@ def test_an_svid_comes_with_its_key_its_chain_and_the_anchors_of_every_trust_dom
     assert issued.chain == (pair.certificate, ISSUING.certificate)
     assert issued.key is not None
     assert issued.key.reveal().public_key() == pair.certificate.public_key()
-    assert issued.bundles == {
+    assert api.security_header == [True]
+
+
+def test_bundles_of_our_trust_domain_and_of_federated_ones_are_told_whenever_one_changes(
+    api: workload_api.WorkloadApi, place: Path
+) -> None:
+    async def run() -> list[dict[str, tuple[x509.Certificate, ...]]]:
+        told = []
+        async with asyncio.timeout(20), aclosing(issuer_at(place / "api.sock").bundles()) as heard:
+            api.push([pushed(identity())], {"spiffe://partner.example": PARTNER.der})
+            async for one in heard:
+                told.append(dict(one))
+                if len(told) == 2:
+                    return told
+                api.push([pushed(identity())])
+        raise AssertionError(told)
+
+    both, own = asyncio.run(run())
+    assert both == {
         "example.org": (ROOT.certificate,),
         "partner.example": (PARTNER.certificate,),
     }
-    assert api.security_header == [True]
+    assert own == {"example.org": (ROOT.certificate,)}
 
 
 def test_the_id_that_is_asked_for_is_chosen_among_several(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from handclasp.issuers.protocol import IssuerError
 from handclasp.issuers.vault import VaultIssuer, chain_of, sign_request
 from handclasp.issuers.vault_http import LIMIT, refusal
+from handclasp.issuers.vault_login import TokenLife, token_life
 from handclasp.spec.issuer_vault import Vault
 from tests import pki
 from tests.conftest import absent
@@ -493,3 +494,29 @@ def test_a_section_that_cannot_work_is_refused(change: dict[str, Any], said: str
     with pytest.raises(ValidationError) as caught:
         section(keys.pop("address", "https://vault.example.com"), **keys)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "2018-05-19T11:35:54.466476215-04:00",  # as the server's time zone is
+        "2018-05-19T15:35:54.466476215Z",
+        "2018-05-19T15:35:54Z",
+    ],
+)
+def test_when_a_token_ends_is_told_in_any_time_zone(told: str) -> None:
+    end = datetime(2018, 5, 19, 15, 35, 54, tzinfo=UTC)
+    data = {"expire_time": told, "ttl": 600, "creation_ttl": 3600, "period": 0}
+    assert token_life(data, end - timedelta(seconds=600)) == TokenLife(
+        end - timedelta(hours=1), end
+    )
+
+
+@pytest.mark.parametrize("told", [None, "", "soon", 7, "2018-05-19T11:35:54"])
+def test_without_a_date_the_seconds_that_are_left_hold(told: object) -> None:
+    now = datetime(2018, 5, 19, tzinfo=UTC)
+    data = {"expire_time": told, "ttl": 600, "creation_ttl": 3600}
+    assert token_life(data, now) == TokenLife(
+        now - timedelta(seconds=3000), now + timedelta(seconds=600)
+    )
+    assert token_life({"expire_time": told, "ttl": 0}, now) is None

@@ -1,6 +1,6 @@
 """A SPIFFE Workload API on a unix socket, as a SPIRE agent has it.
 
-SPIRE itself is in no package registry, so that this stands for it: gRPC and messages are those of the
+Neither Debian nor PyPI has SPIRE itself, so that this stands for it: gRPC and messages are those of the
 `spiffe` package, what is answered is for the tests to say.
 """
 

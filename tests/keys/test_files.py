@@ -16,6 +16,7 @@ import pytest
 
 from handclasp.certs.read import LIMIT
 from handclasp.findings import Severity
+from handclasp.keys import files
 from handclasp.keys.files import check_key_file, read_file, replace_file, write_private
 
 if TYPE_CHECKING:
@@ -257,3 +258,19 @@ def test_a_pipe_is_read_to_its_end_where_that_is_asked_for_and_has_no_mode(tmp_p
             assert (read.problem, read.data) == (None, bytes(size))
     assert read_file(Path("/dev/null"), pipes=True).problem is not None
     assert problem(tmp_path / "fifo")[1] == "it is a pipe or a device, not a regular file"
+
+
+def test_a_pipe_out_of_which_nothing_comes_is_given_up_and_one_that_is_slow_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setattr(files, "PIPE_SILENCE_SECONDS", 0.05)
+    silent = read_file(tmp_path / "fifo", pipes=True)
+    assert silent.data is None
+    assert silent.problem is not None
+    assert "nothing came out of it" in silent.problem.seen
+    monkeypatch.setattr(files, "PIPE_SILENCE_SECONDS", 10.0)
+    command = f"exec > {tmp_path / 'fifo'}; sleep 0.1; printf a; sleep 0.1; printf b"
+    with subprocess.Popen(["sh", "-c", command]) as writer:
+        assert read_file(tmp_path / "fifo", pipes=True).data == b"ab"
+        writer.wait(timeout=20)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from handclasp.errors import UsageError
+from handclasp.keys import files
 from handclasp.keys.secret import SecretSource
 
 if TYPE_CHECKING:
@@ -47,6 +50,18 @@ def test_a_file_too_large_for_a_passphrase_is_refused(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(64 * 1024 + 1))
     with pytest.raises(UsageError, match="larger than 64 KiB"):
         SecretSource(file=tmp_path / "big").read()
+
+
+def test_a_pipe_gives_a_secret_and_a_silent_one_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(["sh", "-c", f"echo open sesame > {tmp_path / 'fifo'}"]) as writer:
+        assert SecretSource(file=tmp_path / "fifo").read().reveal() == b"open sesame"
+        writer.wait(timeout=20)
+    monkeypatch.setattr(files, "PIPE_SILENCE_SECONDS", 0.05)
+    with pytest.raises(UsageError, match="nothing came out of the pipe"):
+        SecretSource(file=tmp_path / "fifo").read()
 
 
 def test_a_source_is_a_file_or_a_variable_not_both_and_not_neither(tmp_path: Path) -> None:

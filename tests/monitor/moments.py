@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from handclasp.monitor.expiry import Entry, Kind, Limits, Member
+from handclasp.monitor.expiry import Entry, Kind, Member
+from handclasp.monitor.limits import Limits
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -16,7 +17,7 @@ def member(
     *,
     kind: Kind = Kind.CERTIFICATE,
     subject: str = "CN=svc-b",
-    begun: timedelta = 10 * DAY,
+    begun: timedelta = 700 * DAY,
 ) -> Member:
     """It ends `left` from NOW on, and began `begun` before."""
     return Member(

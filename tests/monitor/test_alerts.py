@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from handclasp.monitor.metrics import families
+from handclasp.monitor.metrics import CallersReading, families
 from tests.conftest import absent
 from tests.monitor.rule_files import (
     ALERT_TESTS,
@@ -75,6 +75,9 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not()
 
 
 def test_rules_and_dashboard_use_no_metric_that_does_not_exist() -> None:
-    told = families(replace(READINGS, token_outage=False, renewals={("auto", "ca"): True}))
+    callers = {"api": CallersReading(2, 1, None)}
+    told = families(
+        replace(READINGS, token_outage=False, renewals={("auto", "ca"): True}, callers=callers)
+    )
     names = {sample.name for family in told for sample in family.samples}
     assert used_names() - {"up"} <= names

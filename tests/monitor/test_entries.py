@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,9 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from handclasp.certs.material import Material
 from handclasp.certs.read import read_objects
 from handclasp.keys.load import load_identity, load_trust
+from handclasp.monitor.callers import Caller
 from handclasp.monitor.entries import (
+    entries_of_callers,
     entries_of_file,
     entries_of_issuers,
     entries_of_spec,
@@ -24,6 +28,7 @@ from tests import pki
 if TYPE_CHECKING:
     from handclasp.monitor.expiry import Entry
 
+DAY = timedelta(days=1)
 ROOT = pki.authority("Root")
 MIDDLE = pki.authority("Middle", issuer=ROOT)
 LEAF = pki.leaf(MIDDLE)
@@ -143,3 +148,13 @@ def test_an_issuers_end_is_the_end_of_renewals(folder: Path) -> None:
     authority = load_trust("dev", certificates=[folder / "ca.pem"])
     first, _ = entries_of_issuers({"dev": authority}, {"dev": ["b"]})
     assert (first.name, first.breaks) == ("issuer dev", ("identity b is no longer renewed",))
+
+
+def test_a_caller_is_an_entry_unless_its_end_is_not_known() -> None:
+    first, last = pki.NOW - 9 * DAY, pki.NOW - DAY
+    known = Caller("api", "CN=CA", "01", "", None, pki.NOW + 6 * DAY, first, last)
+    (entry,) = entries_of_callers([known, replace(known, serial="02", not_after=None)])
+    assert (entry.kind, entry.subject) == (Kind.CALLER, "serial 01")
+    assert (entry.members[0].not_before, entry.seen) == (first, last)
+    assert entry.place.startswith("ingress api, last seen ")
+    assert entry.breaks == ("ingress api refuses it",)

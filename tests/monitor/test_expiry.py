@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handclasp.errors import UsageError
 from handclasp.monitor.expiry import (
     WORST_FIRST,
     Entry,
     Kind,
-    Limits,
     State,
     judge,
     state_of,
@@ -116,10 +114,9 @@ def test_the_worst_stands_first_and_of_equals_the_one_that_ends_first() -> None:
     ]
 
 
-def test_a_critical_time_beyond_the_warning_time_is_refused() -> None:
-    Limits(warn=7 * DAY, critical=7 * DAY)
-    with pytest.raises(UsageError, match="longer than the warning time"):
-        Limits(warn=6 * DAY, critical=7 * DAY)
+def test_a_caller_stands_with_when_it_was_seen() -> None:
+    seen = entry(member(DAY, kind=Kind.CALLER), source="ingress api", name="ingress api", seen=NOW)
+    assert seen.place == "ingress api, last seen 2026-11-24 06:00 UTC"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +128,7 @@ def test_what_is_renewed_is_no_news_until_renewal_is_overdue(left: timedelta, st
     # Its issuer is renewed by somebody else.
     above = member(left, begun=30 * DAY - left, kind=Kind.CA, subject="CN=Middle")
     judged = judge(entry(month, above, renewed=True), now=NOW, limits=LIMITS)
-    assert judged.state is State.CRITICAL
+    assert judged.state is (State.CRITICAL if left == DAY else State.WARN)
 
 
 @pytest.mark.parametrize(

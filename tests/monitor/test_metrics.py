@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from handclasp.monitor.expiring import Expiring
+from handclasp.monitor.limits import Limits
 from handclasp.monitor.metrics import LinkReading, Readings, exposition
-from handclasp.monitor.warnings import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +77,8 @@ def test_both_formats_tell_the_same(accept: str) -> None:
 
 def test_prometheus_is_told_when_the_agent_begins_to_warn() -> None:
     year = Expiring("trust", "company", "CN=CA", NOW - timedelta(days=365), NOW)
-    thresholds = Thresholds(timedelta(days=20), timedelta(days=5))
-    told = samples(replace(READINGS, expiring=[year], thresholds=thresholds))
+    limits = Limits(timedelta(days=20), timedelta(days=5))
+    told = samples(replace(READINGS, expiring=[year], limits=limits))
     for level, days in (("warning", 20), ("critical", 5)):
         metric = f"handclasp_certificate_{level}_timestamp_seconds"
         since = value(told, metric, kind="trust", name="company", subject="CN=CA")

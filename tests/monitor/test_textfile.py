@@ -46,6 +46,13 @@ def test_states_are_counted_and_the_unreadable_named() -> None:
     assert told[CHECKED][0].value == NOW.timestamp()
 
 
+def test_a_caller_is_one_series_whenever_it_was_seen() -> None:
+    caller = member(DAY, kind=Kind.CALLER)
+    seen = [entry(caller, source="ingress api", seen=NOW - days * DAY) for days in (0, 1)]
+    (one,) = read(*seen)[NOT_AFTER]
+    assert one.labels == {"source": "ingress api", "subject": "CN=svc-b", "kind": "caller"}
+
+
 @given(source=st.text(), subject=st.text())
 def test_any_name_comes_back_as_it_was(source: str, subject: str) -> None:
     """Quotes, backslashes, line ends: a name never ends its label."""

@@ -50,6 +50,19 @@ def test_what_is_not_valid_yet_has_a_beginning() -> None:
     ]
 
 
+def test_a_caller_is_told_by_its_name_and_link() -> None:
+    caller = entry(
+        member(6 * DAY, kind=Kind.CALLER, subject="CN=svc-c"),
+        source="ingress api",
+        name="ingress api",
+        breaks=("ingress api refuses it",),
+        seen=NOW,
+    )
+    assert told(caller) == [
+        "2026-11-30: caller 'CN=svc-c' of ingress api expires: ingress api refuses it"
+    ]
+
+
 def test_what_has_no_end_or_could_not_be_read_is_no_event() -> None:
     endless = entry(member(None, kind=Kind.CRL))
     assert told(endless, Entry(source="x", problem="gone")) == []

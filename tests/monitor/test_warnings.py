@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handclasp.monitor.expiring import Expiring
-from handclasp.monitor.warnings import AGAIN, Ending, Level, Said, Thresholds, due, near
+from handclasp.monitor.limits import Limits
+from handclasp.monitor.warnings import AGAIN, Ending, Level, Said, due, level_of, near
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -36,7 +37,7 @@ def certificate(left: timedelta, lifetime: timedelta = 365 * DAY, name: str = "s
 def test_a_year_long_certificate_is_warned_of_30_days_before_and_is_critical_7_days_before(
     left: timedelta, level: Level
 ) -> None:
-    assert Thresholds().level(certificate(left), NOW) is level
+    assert level_of(certificate(left), Limits(), NOW) is level
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,14 @@ def test_a_year_long_certificate_is_warned_of_30_days_before_and_is_critical_7_d
     [
         (timedelta(hours=9), Level.OK),
         (timedelta(hours=8), Level.WARNING),
-        (timedelta(hours=2), Level.WARNING),
-        (timedelta(hours=1), Level.CRITICAL),
+        (timedelta(hours=2, seconds=1), Level.WARNING),
+        (timedelta(hours=2), Level.CRITICAL),
     ],
 )
 def test_a_certificate_of_a_day_is_not_warned_of_before_two_thirds_are_gone(
     left: timedelta, level: Level
 ) -> None:
-    assert Thresholds().level(certificate(left, DAY), NOW) is level
+    assert level_of(certificate(left, DAY), Limits(), NOW) is level
 
 
 def test_what_handclasp_renews_is_not_warned_of_while_it_is_being_renewed() -> None:
@@ -62,21 +63,21 @@ def test_what_handclasp_renews_is_not_warned_of_while_it_is_being_renewed() -> N
         (0.5, Level.CRITICAL),
     ):
         about = replace(certificate(timedelta(hours=hours), DAY), renewed=True)
-        assert Thresholds().level(about, NOW) is level
+        assert level_of(about, Limits(), NOW) is level
     # A year's certificate is, for its 30 days are less than that.
     about = replace(certificate(29 * DAY), renewed=True)
-    assert Thresholds().level(about, NOW) is Level.WARNING
+    assert level_of(about, Limits(), NOW) is Level.WARNING
 
 
-def test_thresholds_of_the_spec_are_taken() -> None:
-    thresholds = Thresholds(warn=60 * DAY, critical=40 * DAY)
-    assert thresholds.level(certificate(50 * DAY), NOW) is Level.WARNING
-    assert thresholds.level(certificate(39 * DAY), NOW) is Level.CRITICAL
+def test_limits_of_the_spec_are_taken() -> None:
+    limits = Limits(warn=60 * DAY, critical=20 * DAY)
+    assert level_of(certificate(50 * DAY), limits, NOW) is Level.WARNING
+    assert level_of(certificate(19 * DAY), limits, NOW) is Level.CRITICAL
 
 
 def test_something_that_ends_before_it_begins_has_expired_and_breaks_nothing() -> None:
-    assert Thresholds().level(certificate(-DAY, -DAY), NOW) is Level.EXPIRED
-    assert Thresholds().level(certificate(DAY, -DAY), NOW) is Level.OK
+    assert level_of(certificate(-DAY, -DAY), Limits(), NOW) is Level.EXPIRED
+    assert level_of(certificate(DAY, -DAY), Limits(), NOW) is Level.OK
 
 
 def test_the_gravest_and_nearest_come_first_and_what_is_well_is_left_out() -> None:
@@ -87,7 +88,7 @@ def test_the_gravest_and_nearest_come_first_and_what_is_well_is_left_out() -> No
         certificate(5 * DAY, name="five"),
         certificate(2 * DAY, name="two"),
     ]
-    assert [one.about.name for one in near(items, Thresholds(), NOW)] == [
+    assert [one.about.name for one in near(items, Limits(), NOW)] == [
         "gone",
         "two",
         "five",
@@ -99,7 +100,7 @@ def said_at(moments: list[datetime], about: Expiring) -> list[tuple[datetime, Le
     """When something was said of it, looking at these moments."""
     said, told = Said(), []
     for now in moments:
-        fresh, said = due(near([about], Thresholds(), now), said, now)
+        fresh, said = due(near([about], Limits(), now), said, now)
         told += [(now, one.level) for one in fresh]
     return told
 
@@ -122,8 +123,8 @@ def test_a_graver_level_does_not_wait_for_the_day() -> None:
 
 def test_what_was_renewed_is_forgotten_and_its_successor_is_said_anew() -> None:
     old, new = certificate(5 * DAY), certificate(6 * DAY)
-    first, said = due(near([old], Thresholds(), NOW), Said(), NOW)
-    again, said = due(near([new], Thresholds(), NOW), said, NOW)
+    first, said = due(near([old], Limits(), NOW), Said(), NOW)
+    again, said = due(near([new], Limits(), NOW), said, NOW)
     assert [one.about for one in (*first, *again)] == [old, new]
     none, said = due((), said, NOW)
     assert none == ()
@@ -170,7 +171,7 @@ def test_levels_only_grow_graver_and_never_begin_before_a_third_is_left(
     left: timedelta, lifetime: timedelta, later: timedelta
 ) -> None:
     about, order = certificate(left, lifetime), list(Level)
-    before, after = (Thresholds().level(about, now) for now in (NOW, NOW + later))
+    before, after = (level_of(about, Limits(), now) for now in (NOW, NOW + later))
     assert order.index(before) <= order.index(after)
     if left > lifetime / 3:
         assert before is Level.OK
@@ -189,5 +190,5 @@ def test_between_two_sayings_of_the_same_lies_a_day(
         assert all(b - a >= AGAIN for a, b in itertools.pairwise(times))
     # And nothing that is near is silent for longer than a day and the step to the next look.
     for now in moments:
-        if Thresholds().level(certificate(left), now) is not Level.OK:
+        if level_of(certificate(left), Limits(), now) is not Level.OK:
             assert any(now - AGAIN < then <= now for then, _ in told)

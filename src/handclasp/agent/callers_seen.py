@@ -30,8 +30,11 @@ _MOST_SAVED = 64 * 1024 * 1024
 class CallersSeen:
     """The table, and the file it is kept in."""
 
-    def __init__(self, log: Path, file: Path, clock: Clock) -> None:
-        """`log` is nginx's, `file` ours."""
+    def __init__(
+        self, log: Path, file: Path, clock: Clock, ours: Callable[[Caller], bool] = lambda _: False
+    ) -> None:
+        """`log` is nginx's, `file` the table's. Who is `ours` is no caller."""
+        self._ours = ours
         self._log, self._file, self._clock = CallersLog(log), file, clock
         self.callers = Callers(clock.now())
         self.problem: str | None = None
@@ -68,7 +71,8 @@ class CallersSeen:
         now = self._clock.now()
         self.callers.watching(now)
         for one in seen:
-            self.callers.see(one, now)
+            if not self._ours(one):
+                self.callers.see(one, now)
         self._log.taken(offset)
         if (
             self._clock.monotonic() - self._saved >= SAVE_SECONDS

@@ -22,10 +22,12 @@ from handclasp.agent.generation import (
     material_in_use,
     read_at_start_only,
 )
-from handclasp.agent.lists_in_force import tidy
+from handclasp.agent.last_good import at_start, keeping
+from handclasp.agent.memory import give_back
+from handclasp.agent.own_calls import OwnCalls
 from handclasp.agent.prove import Proof, prove
 from handclasp.agent.refused import ChangeRefused
-from handclasp.agent.rereading import keeping
+from handclasp.agent.rereading import IDENTITY
 from handclasp.agent.retirees import Retirees
 from handclasp.agent.sockets import prepare_sockets, unix_listeners
 from handclasp.agent.staging import identity_versions, nginx_environment, refusals, stage
@@ -33,6 +35,7 @@ from handclasp.agent.tokens import TOKEN_AWAY, refused_pins
 from handclasp.agent.transaction import RELOAD_SECONDS, Transaction
 from handclasp.agent.trial import TrialFailed
 from handclasp.agent.trial_listener import end_abandoned
+from handclasp.agent.unused import remove_unused
 from handclasp.errors import EnvironmentFault, ExitCode, HandclaspError, InternalFault
 from handclasp.findings import FindingsError, errors_in
 from handclasp.nginx.features import Feature
@@ -84,6 +87,7 @@ class Carrier:
         self.outgoing: NginxMaster | None = None  # while another one takes its place
         self.retirees = Retirees(state.nginx_prefix)
         self.applied: Applied | None = None
+        self.own_calls = OwnCalls()
         self.unsure = state.recovered is not None  # nginx may have read what was undone
         self._refused_pin: Applied | None = None
         self._refusal: tuple[Finding, ...] = ()
@@ -107,6 +111,12 @@ class Carrier:
                 hint=f"chmod o+x {blocked}, or choose another --state-dir",
             )
         return cls(state)
+
+    async def usable(self, prepared: Prepared) -> Prepared:
+        """What a start can put into effect of it, or FindingsError with what forbids one."""
+        usable = await _in_thread(at_start, prepared, self.state)
+        self.plan_of(usable)
+        return usable
 
     async def begin(self, prepared: Prepared) -> Applied:
         """Adopts an nginx left running or starts one, and proves it. Raises when nothing serves then."""
@@ -135,7 +145,8 @@ class Carrier:
         try:
             return await self.change(prepared)
         except TrialFailed as failure:
-            kept = await asyncio.to_thread(keeping, prepared, failure.failed, self.state)
+            why = {f"{IDENTITY} {name}": told for name, told in failure.failed.items()}
+            kept = await asyncio.to_thread(keeping, prepared, why, self.state)
             if kept.plan is None:
                 raise
             journal.error("new files are not taken, the old ones serve on", why=failure.message)
@@ -312,11 +323,10 @@ class Carrier:
 
     def in_effect(self, applied: Applied) -> Applied:
         """Notes what is in effect."""
+        before = self.applied.prepared if self.applied else None
         self.applied, self.unsure = applied, False
-        try:
-            tidy(self.state.path, applied.prepared.spec)
-        except OSError as problem:
-            journal.warning("old revocation lists are kept", because=problem)
+        remove_unused(self.state.path, applied.prepared, before)
+        give_back()
         return applied
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
+from handclasp.agent.in_use import InUse
 from handclasp.agent.measured import measured
 from handclasp.errors import EnvironmentFault
 from handclasp.monitor.metrics import exposition
@@ -35,7 +36,7 @@ _SHORTER = (
 
 class StatusServers:
     """Answers GET /status.json, /metrics, /healthz (the agent lives) and /readyz (nginx serves, with all its
-    keys)."""
+    keys and nothing that has expired)."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class StatusServers:
         """`snapshot` gives None until something is in effect; `orders` are for the control socket alone."""
         self._snapshot = snapshot
         self._counts = counts
+        self._in_use = InUse()
         self._control = self._serving(orders)
         self._runner = self._serving(())
         self._public: web.BaseSite | None = None
@@ -103,7 +105,7 @@ class StatusServers:
         snapshot = self._snapshot()
         if snapshot is None:
             return web.Response(text="starting\n", status=503)
-        readings = measured(snapshot, self._counts)
+        readings = measured(snapshot, self._counts, self._in_use)
         # Thousands of links make some tenths of a second of work.
         body, media_type = await asyncio.to_thread(
             exposition, readings, request.headers.get("Accept", "")

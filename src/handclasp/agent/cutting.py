@@ -13,6 +13,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
+from handclasp.agent.streams import Written
 
 if TYPE_CHECKING:
     from handclasp.agent.carrier import Carrier
@@ -28,6 +29,8 @@ async def cut_open_connections(carrier: Carrier) -> None:
     master = carrier.master
     if master is None or not master.running:
         return
+    written = Written(carrier.state.path)
+    due = written.content()
     before = {worker.pid for worker in master.workers()}
     outcome = await master.reloaded(master.reload(), _RELOAD_SECONDS)
     if not outcome.ok:
@@ -43,4 +46,6 @@ async def cut_open_connections(carrier: Carrier) -> None:
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+    if due is not None:
+        written.forget(due)
     journal.warning("open connections were cut", workers=len(left))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pydantic import BaseModel
+
     from handclasp.agent.prepare import Prepared
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.state import StateDirectory
+    from handclasp.spec.model import Spec
 
 PLAN_FILE = "plan.json"
+SOURCES_FILE = "sources.json"
+"""What the spec said of each identity and trust: whether a version is still that of another spec."""
 
 
 def generation_files(prepared: Prepared, plan: Plan) -> Mapping[str, bytes]:
@@ -26,9 +32,38 @@ def generation_files(prepared: Prepared, plan: Plan) -> Mapping[str, bytes]:
     existing = prepared.spec.nginx.mode == "existing"
     base = prepared.layout.generations / "current" if existing else None
     files = render(plan, prepared.facts, prepared.layout, include_base=base)
-    texts = {**files, PLAN_FILE: plan.as_json() + "\n"}
+    said = json.dumps(sources(prepared.spec), indent=1, sort_keys=True)
+    texts = {**files, PLAN_FILE: plan.as_json() + "\n", SOURCES_FILE: said + "\n"}
     content = {name: text.encode() for name, text in texts.items()}
     return {**content, **pin_files(prepared, plan)}
+
+
+def sources(spec: Spec) -> dict[str, dict[str, str]]:
+    """By kind and name, a digest of where the spec has an identity or a trust from."""
+    sections: dict[str, Mapping[str, BaseModel]] = {
+        "identities": spec.identities,
+        "trust": spec.trust,
+    }
+    return {
+        kind: {name: _digest(_written(one)) for name, one in them.items()}
+        for kind, them in sections.items()
+    }
+
+
+def _written(section: BaseModel) -> str:
+    return json.dumps(section.model_dump(exclude_defaults=True), default=str, sort_keys=True)
+
+
+def recorded_sources(state: StateDirectory) -> dict[str, dict[str, str]]:
+    """The same of the spec in effect; nothing where that is not known."""
+    current = state.current_generation()
+    if current is None:
+        return {}
+    try:
+        told = json.loads((state.generation_path(current) / SOURCES_FILE).read_bytes())
+        return {str(kind): dict(them) for kind, them in told.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def is_current(state: StateDirectory, prepared: Prepared, plan: Plan) -> bool:
@@ -37,11 +72,14 @@ def is_current(state: StateDirectory, prepared: Prepared, plan: Plan) -> bool:
     if current is None:
         return False
     folder = state.generation_path(current)
-    wanted = generation_files(prepared, plan)
+    # Links first: where one of them has to move, nothing need be rendered to know.
     return (
-        all(_content(folder / name) == content for name, content in wanted.items())
-        and all(state.current_identity(name) == version for name, version in plan.identities)
+        all(state.current_identity(name) == version for name, version in plan.identities)
         and all(state.current_trust(name) == version for name, version in plan.trust)
+        and all(
+            _content(folder / name) == content
+            for name, content in generation_files(prepared, plan).items()
+        )
     )
 
 
@@ -55,7 +93,9 @@ def links_are_enough(state: StateDirectory, prepared: Prepared, plan: Plan) -> b
     folder = state.generation_path(current)
     files = generation_files(prepared, plan)
     same = all(
-        _content(folder / name) == content for name, content in files.items() if name != PLAN_FILE
+        _content(folder / name) == content
+        for name, content in files.items()
+        if name not in (PLAN_FILE, SOURCES_FILE)
     )
     read_once = {server.identity for server in plan.ingress if not server.lookup}
     read_once |= {
@@ -113,6 +153,10 @@ def recorded_variables(state: StateDirectory) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {**given, OPENSSL_VARIABLE: ""} if tokens else {}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _content(path: Path) -> bytes | None:

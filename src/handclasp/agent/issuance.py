@@ -96,7 +96,6 @@ class Issuance:
             order=order.as_json(),
             obtained=self.clock.now(),
             renew_at=issued.renew_at,
-            bundles=issued.bundles,
             passable=prepared.account is not None,
         )
         journal.info(

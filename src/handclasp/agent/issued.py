@@ -3,7 +3,7 @@
 ::
 
     issued/<identity>/<n>/   cert.pem (leaf first), key.pem (not for a key in a token), issued.json: for what
-                             it was issued and when, bundles/ of trust anchors where the issuer gives them
+                             it was issued and when
     issued/<identity>/current   names one of them, moved by rename
     issued/lock              held while something is written
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -113,13 +114,15 @@ def load_issued(
     folder = place_of(state, identity)
     target = durable.link_target(folder / CURRENT)
     now = folder / (target or CURRENT)
+    had = _moment(_record(now).get("obtained"))
     if token is not None:
         loaded = load_token_identity(
             identity, certificate=now / CERTIFICATE, token=token, findings=token_findings
         )
-        return replace(loaded, certificate_file=certificate, key_file=certificate, renewed=True)
-    loaded = load_identity(identity, certificate=now / CERTIFICATE, key=now / KEY)
-    return replace(loaded, certificate_file=certificate, key_file=key, renewed=True)
+        key = certificate
+    else:
+        loaded = load_identity(identity, certificate=now / CERTIFICATE, key=now / KEY)
+    return replace(loaded, certificate_file=certificate, key_file=key, renewed=True, had_since=had)
 
 
 def read_kept(
@@ -131,12 +134,20 @@ def read_kept(
         version = durable.link_target(folder / CURRENT)
         if version is None:
             return None
-        record = json.loads((folder / version / RECORD).read_bytes())
-    except (OSError, ValueError):
+    except OSError:
         return None
-    if not isinstance(record, dict):
+    if not (record := _record(folder / version)):
         return None
     return Kept(version=version, material=load_issued(state, identity, token), record=record)
+
+
+def _record(version: Path) -> Mapping[str, Any]:
+    """Empty where it cannot be told."""
+    try:
+        record = json.loads((version / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def stamp_of(state: str | os.PathLike[str], identity: str) -> object:
@@ -161,7 +172,6 @@ def write_issued(
     order: Mapping[str, Any],
     obtained: datetime,
     renew_at: datetime | None = None,
-    bundles: Mapping[str, tuple[x509.Certificate, ...]] | None = None,
     passable: bool = False,
 ) -> str:
     """A new version, put in use by one rename once it is on disk; its number.
@@ -181,8 +191,6 @@ def write_issued(
     }
     if isinstance(given.key, Secret):
         files[KEY] = encode_key(given.key, Encoding.PEM)
-    for number, (domain, anchors) in enumerate(sorted((bundles or {}).items())):
-        files[f"bundles/{number}.pem"] = f"# {domain}\n".encode() + _pem(anchors)
     place = place_of(state, identity)
     claim.make_directory(Path(state), passable=passable)
     with durable.reported("keep an issued certificate in", place), _writing(place.parent):
@@ -203,6 +211,16 @@ def write_issued(
 def identities_kept(state: str | os.PathLike[str]) -> tuple[str, ...]:
     """The identities that something was ever issued for."""
     return tuple(path.name for path in directories(Path(state) / ISSUED))
+
+
+def remove_issued(state: str | os.PathLike[str], identity: str) -> None:
+    """All that was issued for an identity, with its keys. Raises EnvironmentFault."""
+    place = place_of(state, identity)
+    with durable.reported("remove what was issued in", place), _writing(place.parent):
+        # First what makes it something to be used: a removal may be interrupted.
+        (place / CURRENT).unlink(missing_ok=True)
+        shutil.rmtree(place)
+        durable.fsync_directory(place.parent)
 
 
 def _pem(certificates: tuple[x509.Certificate, ...]) -> bytes:

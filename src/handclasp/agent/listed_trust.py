@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handclasp.agent.own_ledger import withdrawn
+from handclasp.agent.spiffe_bundles import bundle_files, bundle_findings, with_stand_in
 from handclasp.certs.trust_checks import stale_crl
 from handclasp.findings import Finding, Severity, found
 from handclasp.keys.load import load_trust
@@ -38,6 +39,15 @@ def list_files(name: str, trust: Trust, state: PurePath) -> tuple[Path, ...]:
     return tuple(_file(name, source, state) for source in trust.crl)
 
 
+def trust_files(name: str, trust: Trust, state: PurePath) -> tuple[Path, ...]:
+    """Every file that a trust is made of, or is to be."""
+    return (
+        *map(Path, trust.certificates),
+        *bundle_files(name, trust, state),
+        *list_files(name, trust, state),
+    )
+
+
 def list_authorities(
     material: Material, name: str, links: Iterable[str]
 ) -> tuple[x509.Certificate, ...]:
@@ -57,9 +67,11 @@ def load_listed_trust(name: str, trust: Trust, state: PurePath) -> TrustMaterial
         for source in trust.crl
         if source.url and not kept_list(state, name, source.url).exists()
     ]
+    bundles = bundle_files(name, trust, state)
+    of_bundles = tuple(one for file in bundles for one in bundle_findings(name, file))
     material = load_trust(
         name,
-        certificates=[Path(path) for path in trust.certificates],
+        certificates=[*map(Path, trust.certificates), *(file for file in bundles if file.exists())],
         crls=[] if missing else list(list_files(name, trust, state)),
         public=trust.public,
     )
@@ -68,7 +80,8 @@ def load_listed_trust(name: str, trust: Trust, state: PurePath) -> TrustMaterial
         material,
         lists_kept=trust.crl_expired.keep_last,
         withdrawn=told,
-        findings=(*material.findings, *unread),
+        renewed=trust.spiffe is not None,
+        findings=(*material.findings, *unread, *of_bundles),
     )
     if not missing:
         return material
@@ -80,28 +93,31 @@ def load_listed_trust(name: str, trust: Trust, state: PurePath) -> TrustMaterial
 
 
 def fetched_later(material: Material, state: PurePath, *, today: datetime) -> Material:
-    """What `run` will do about URLs: lists that were never fetched are a warning, for that is done before
-    nginx starts; those that are good today will have been fetched anew when they would end."""
+    """What `run` will do: lists that were never fetched and SPIFFE bundles that were never received are a
+    warning, for that is done before nginx starts; lists that are good today will have been fetched anew when
+    they would end."""
 
     def softened(one: Finding) -> Finding:
         if one.slug != "crl-not-fetched":
             return one
         return found(one.slug, one.seen, where=one.where, severity=Severity.WARNING)
 
-    return replace(
-        material,
-        trust={
-            name: replace(
-                trust,
-                findings=tuple(map(softened, trust.findings)),
-                followed=frozenset(_followed(trust, Path(state, LISTS), today)),
-            )
-            for name, trust in material.trust.items()
-        },
-    )
+    def later(trust: TrustMaterial) -> TrustMaterial:
+        trust = with_stand_in(trust, today)
+        return replace(
+            trust,
+            findings=tuple(map(softened, trust.findings)),
+            followed=frozenset(_followed(trust, Path(state, LISTS), today)),
+        )
+
+    return replace(material, trust={name: later(one) for name, one in material.trust.items()})
 
 
 def _followed(trust: TrustMaterial, folder: Path, today: datetime) -> Iterator[bytes]:
+    if trust.renewed:
+        for ca in trust.anchors:
+            if ca.not_valid_before_utc <= today <= ca.not_valid_after_utc:
+                yield ca.signature
     for crl, file in zip(trust.crls, trust.crl_files, strict=False):
         if file.is_relative_to(folder) and stale_crl(crl, today) is None:
             yield crl.signature

@@ -20,7 +20,7 @@ from handclasp.agent.overlapping import as_before, dropping
 from handclasp.agent.rereading import no_objections, older_identities, strange_servers
 from handclasp.agent.revocations import RevocationWatch
 from handclasp.agent.rotations import Basis
-from handclasp.agent.streams import Streams
+from handclasp.agent.streams import Streams, Written
 from handclasp.agent.warning_watch import WarningWatch
 from handclasp.errors import ExitCode
 from handclasp.findings import FindingsError
@@ -31,7 +31,7 @@ from handclasp.nginx.process import ERROR_LOG
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from handclasp.agent.carrier import Applied
+    from handclasp.agent.carrier import Applied, Carrier
     from handclasp.agent.newer_lists import Newer
     from handclasp.agent.prepare import Prepared
     from handclasp.agent.rereading import Objections
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from handclasp.certs.material import Material
     from handclasp.findings import Finding
     from handclasp.nginx.parts import Plan
-    from handclasp.nginx.state import StateDirectory
     from handclasp.ports import Clock
     from handclasp.spec.events import EventName
     from handclasp.spec.model import Spec
@@ -52,7 +51,7 @@ class Listeners:
 
     def __init__(
         self,
-        state: StateDirectory,
+        carrier: Carrier,
         clock: Clock,
         *,
         snapshot: Callable[[], Snapshot | None],
@@ -61,16 +60,19 @@ class Listeners:
         may_cut: Callable[[], bool],
         takes: Takes,
     ) -> None:
+        state = carrier.state
         self._state, self._in_effect, self._clock = state, in_effect, clock
         self.authorizer = Authorizer(state, clock)
-        self._lists, self._streams = RevocationWatch(), Streams(cut, may_cut)
+        self._lists = RevocationWatch()
+        self._streams = Streams(cut, may_cut, Written(state.path), clock)
         orders = Orders(self.authorizer, in_effect, self._streams.revoked)
         self._snapshot = snapshot
         self.counts = Counts()
         self.hooks = Hooks(self.counts)
         self._warnings = WarningWatch(self.hooks)
         layout = Layout(PurePosixPath(state.path))
-        self._callers = CallersSeen(Path(layout.callers_log), Path(layout.callers), clock)
+        logs = Path(layout.callers_log), Path(layout.callers)
+        self._callers = CallersSeen(*logs, clock, carrier.own_calls.made)
         self._failures = FailureCounts(state.nginx_prefix / ERROR_LOG, self.counts)
         routes = [*orders.routes(), *takes.routes()]
         self._status = StatusServers(self._with_callers, self.counts, routes)
@@ -167,6 +169,7 @@ class Listeners:
             applied = self._in_effect()
             return applied.plan if applied else None
 
+        self._streams.resume()
         await asyncio.gather(
             self._lists.watch(prepared, self._relist),
             self._failures.watch(plan),
@@ -181,9 +184,9 @@ class Listeners:
         links = applied.prepared.spec.ingress if applied else ()
         self._streams.revoked(link for link in links if link.clients.trust in named)
 
-    async def stop(self) -> None:
-        """Closes them, and writes down who was seen."""
-        self._streams.stop()
+    async def stop(self, *, ended: bool) -> None:
+        """Closes them, and writes down who was seen. `ended`: nginx has, with all connections."""
+        self._streams.stop(ended=ended)
         await self._callers.save()
         await self.hooks.stop()
         await self._status.stop()

@@ -21,11 +21,11 @@ from handclasp.agent.attached import Attached
 from handclasp.agent.carrier import Applied, Carrier
 from handclasp.agent.cutting import cut_open_connections
 from handclasp.agent.draining import drain
+from handclasp.agent.issued_first import prepared_and_issued
 from handclasp.agent.listeners import Listeners
 from handclasp.agent.moment import moment
 from handclasp.agent.names import readdressed
 from handclasp.agent.notify import notify
-from handclasp.agent.renewal import prepared_and_issued
 from handclasp.agent.rereading import unit_names
 from handclasp.agent.rotations import Outcome, Rotations
 from handclasp.agent.settings import GivenUp, Settings
@@ -60,9 +60,9 @@ class Agent:
         self._events: asyncio.Queue[str] = asyncio.Queue()
         self._started = clock.now()
         self._refused_change: str | None = None
-        self._watches = Watches(clock, resolver, settings.dns_poll_seconds)
         self._again = TryAgain(settings.choices.spec, self._events.put_nowait)
         self._rotations = Rotations(clock, self._prepared, self._events.put_nowait, self._rotated)
+        self._watches = Watches(clock, resolver, settings.dns_poll_seconds, self._rotations)
         self._takes = Takes(self._events.put_nowait, lambda: unit_names(self._prepared()))
         self._listeners: Listeners | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +76,7 @@ class Agent:
             carrier, self._clock, self._events.put_nowait, self._spawn, self._ended
         )
         self._listeners = Listeners(
-            carrier.state,
+            carrier,
             self._clock,
             snapshot=self._snapshot,
             in_effect=lambda: carrier.applied,
@@ -93,7 +93,7 @@ class Agent:
             asyncio.get_running_loop().add_signal_handler(number, self._events.put_nowait, event)
         ended_well = False
         try:
-            await self._begin(prepared)
+            await self._begin(await carrier.usable(prepared))
             await self._serve()
             ended_well = True
         finally:
@@ -176,7 +176,7 @@ class Agent:
             replace(self._settings.choices, older_lists=force),
             self._clock,
             self._resolver,
-            claimed=True,
+            in_effect=self._prepared(),
         )
         if Path(prepared.layout.root) != self._carrier.state.path:
             raise EnvironmentFault(
@@ -300,7 +300,7 @@ class Agent:
             started=self._started,
             now=self._clock.now(),
             refused_change=self._refused_change,
-            not_taken=self._rotations.refused,
+            rotations=self._rotations,
         )
 
     def _announce(self, applied: Applied) -> None:
@@ -332,4 +332,4 @@ class Agent:
         else:
             self._carrier.leave()
         if self._listeners is not None:
-            await self._listeners.stop()
+            await self._listeners.stop(ended=graceful)

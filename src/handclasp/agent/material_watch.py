@@ -18,7 +18,16 @@ from handclasp.agent.material_notices import Notices, by_inotify, read_remote_de
 from handclasp.agent.material_stamps import Looker, Trail
 from handclasp.certs.private_keys import UNREADABLE
 from handclasp.errors import HandclaspError
-from handclasp.rotate.gather import Gathering, Judge, Rules, Settled, Wait, matter, stamps_of
+from handclasp.rotate.gather import (
+    Gathering,
+    Judge,
+    Rules,
+    Settled,
+    Unchanged,
+    Wait,
+    matter,
+    stamps_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -55,6 +64,7 @@ class _Watched:
     trails: tuple[Trail, ...] = ()
     unnoticed: bool = False
     touched: bool = True
+    not_whole: str = ""
 
 
 class MaterialWatch:
@@ -96,6 +106,17 @@ class MaterialWatch:
     def problems(self) -> Mapping[str, str]:
         """Unit → why its files, as they lie there, were not told as settled."""
         return dict(self._problems)
+
+    @property
+    def awaited(self) -> Mapping[str, tuple[float, str]]:
+        """Unit → since when (monotonic seconds) it changes without holding together yet, and why not."""
+        at = self._clock.monotonic()
+        return {
+            name: (one.gathering.first_change, one.not_whole)
+            for name, one in self._units.items()
+            if one.gathering.refused is not None
+            and not isinstance(one.gathering.step(at), Unchanged)
+        }
 
     @property
     def unnoticed(self) -> str | None:
@@ -281,6 +302,7 @@ class MaterialWatch:
         after, told = before.judged(why_not, at)
         watched.gathering = after.seen(again, at)
         if told is None:
+            watched.not_whole = why_not or ""
             return
         if isinstance(told, Settled):
             self._problems.pop(name, None)

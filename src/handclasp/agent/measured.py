@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import handclasp
 from handclasp.agent.overlapping import callers_ending
-from handclasp.agent.warning_watch import in_use, thresholds
+from handclasp.agent.warning_watch import limits_of
 from handclasp.monitor.callers import soonest
 from handclasp.monitor.metrics import CallersReading, LinkReading, Readings
 from handclasp.monitor.warnings import near
@@ -16,11 +16,12 @@ from handclasp.nginx.lifecycle import State
 
 if TYPE_CHECKING:
     from handclasp.agent.counts import Counts
+    from handclasp.agent.in_use import InUse
     from handclasp.agent.status import Snapshot
 
 
-def measured(moment: Snapshot, counts: Counts) -> Readings:
-    """Everything that is told."""
+def measured(moment: Snapshot, counts: Counts, in_use: InUse) -> Readings:
+    """Everything that is told; `in_use` is kept from one time to the next."""
     plan, facts = moment.applied.plan, moment.applied.prepared.facts
     outage, restarts = moment.token_news
     return Readings(
@@ -36,8 +37,8 @@ def measured(moment: Snapshot, counts: Counts) -> Readings:
         refused_change=moment.refused_change is not None,
         links=_links(moment),
         identities=[name for name, _ in plan.identities],
-        expiring=in_use(moment),
-        thresholds=thresholds(moment.applied),
+        expiring=in_use.of(moment),
+        limits=limits_of(moment.applied),
         not_taken=len(moment.not_taken),
         renewals={
             (name, one["issuer"] or ""): one["last_error"] is not None
@@ -60,7 +61,7 @@ def _callers(moment: Snapshot) -> dict[str, CallersReading] | None:
     if moment.callers_seen is None:
         return None
     current = moment.callers_seen.current()
-    soon = near(callers_ending(current), thresholds(moment.applied), moment.now)
+    soon = near(callers_ending(current), limits_of(moment.applied), moment.now)
     in_use, ending = Counter(one.link for one in current), Counter(one.about.name for one in soon)
     ends = soonest(current)
     links = (one.link for one in moment.applied.plan.ingress)

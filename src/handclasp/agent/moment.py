@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from handclasp.agent.status import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from handclasp.agent.carrier import Carrier
+    from handclasp.agent.rotations import Rotations
     from handclasp.agent.watches import Watches
     from handclasp.nginx.lifecycle import Lifecycle
 
@@ -24,7 +24,7 @@ def moment(
     started: datetime,
     now: datetime,
     refused_change: str | None,
-    not_taken: Mapping[str, str],
+    rotations: Rotations,
 ) -> Snapshot | None:
     """None before anything is in effect."""
     applied = carrier.applied
@@ -42,8 +42,12 @@ def moment(
         started=started,
         now=now,
         refused_change=refused_change,
-        not_taken=not_taken,
+        not_taken={**applied.prepared.kept, **rotations.refused},
+        awaited=rotations.awaited,
         unresolved=watches.names.unresolved(applied.prepared),
         token_news=watches.tokens.news,
         renewals=watches.renewals.news(),
+        bundles=watches.bundles.problems,
+        issuer_tokens=watches.issuer_tokens.ending,
+        tokens_not_kept=watches.issuer_tokens.problems,
     )

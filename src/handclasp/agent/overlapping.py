@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from handclasp.agent.callers_seen import follows
 from handclasp.certs.read import read_objects
 from handclasp.monitor.expiring import Expiring
+from handclasp.monitor.limits import Limits
 from handclasp.monitor.overlap import Authorities, standings, still_presented
-from handclasp.monitor.warnings import Thresholds, near
+from handclasp.monitor.warnings import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,7 +76,7 @@ def callers_report(
         return None
     current = seen.current()
     wanted = prepared.spec.expiry
-    soon = near(callers_ending(current), Thresholds(wanted.warn, wanted.critical), now)
+    soon = near(callers_ending(current), Limits(wanted.warn, wanted.critical), now)
     return {
         "since": seen.callers.since.isoformat(),
         "in_use": len(current),
@@ -107,7 +108,7 @@ def _authority(trust: str, one: Standing, now: datetime) -> dict[str, Any]:
         "not_after": one.not_after.isoformat(),
         "callers_last_day": one.last_day,
         "callers_within_overlap": one.within,
-        "examples": list(one.examples),
+        "examples": list(dict.fromkeys(one.examples)),
         "last_seen": one.last_seen.isoformat() if one.last_seen else None,
         "safe_to_drop": now >= one.safe_from,
         "safe_from": one.safe_from.isoformat(),
@@ -137,6 +138,8 @@ def dropping(
             name, then, now_ = link.name, trusts.get(link.name), link.clients.trust
             if then is None or was.anchors(then) == will.anchors(now_):
                 continue
+            if then == now_ and spec.trust[now_].spiffe is not None:
+                continue  # whoever keeps the bundle knows when a CA goes, and may be in haste
             pair = was.to(name, then), will.to(name, now_)
             changed[then].append((*pair, presences[name]))
         for trust, changes in changed.items():

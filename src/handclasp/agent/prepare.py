@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+from handclasp.agent.bundle_watch import receive_first
 from handclasp.agent.caller_checks import check_callers
 from handclasp.agent.clock import SystemClock
 from handclasp.agent.installation import attached_account
 from handclasp.agent.issued import files_of, load_issued
 from handclasp.agent.list_fetcher import fetch_first
-from handclasp.agent.listed_trust import fetched_later, list_files, load_listed_trust
+from handclasp.agent.listed_trust import fetched_later, load_listed_trust, trust_files
 from handclasp.agent.lists_in_force import with_those_in_force
 from handclasp.agent.machine import (
     WorkerAccount,
@@ -93,6 +94,9 @@ class Prepared:
     older_lists: bool = False  # by order (Choices)
     moments: Mapping[Unit, datetime] = field(default_factory=dict)  # of material read since
     marks: Mapping[Path, Stamp] = field(default_factory=dict)  # of the files, before they were read
+    kept: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of what is not as it lies on disk, by unit, and why
     waiting: tuple[str, ...] = ()  # identities to be issued first; then there is no plan
     meanwhile: Plan | None = None  # with stand-ins for them, for `nginx -t` alone
     checked: tuple[Finding, ...] = ()  # those of the findings that concern the spec alone
@@ -122,6 +126,7 @@ async def prepare(choices: Choices, *, now: datetime, resolver: Resolver) -> Pre
     layout = Layout(PurePosixPath(_spelled(choices.state, loaded)))
     if choices.lists == "fetched" and not errors_in(findings):
         await fetch_first(loaded, Path(layout.root), passable=account is not None)
+        await receive_first(loaded, Path(layout.root), passable=account is not None)
     marks = await asyncio.to_thread(mark, material_files(spec, layout))
     waiting = await asyncio.to_thread(why_waiting, loaded, layout, tokens, now)
     material = await asyncio.to_thread(load_material, spec, tokens, layout)
@@ -197,7 +202,7 @@ def material_files(spec: Spec, layout: Layout) -> tuple[Path, ...]:
             named.append(identity.key)
         files += [file for file in named if file is not None]
     for name, trust in spec.trust.items():
-        files += [*trust.certificates, *list_files(name, trust, layout.root)]
+        files += trust_files(name, trust, layout.root)
     for link in spec.ingress:
         files += link.clients.intermediates
     return tuple(dict.fromkeys(map(Path, files)))

@@ -1,70 +1,43 @@
-"""Renewing what is issued, while nginx serves and before it starts (edge: clock and issuers).
+"""Renewing what is issued, while nginx serves (edge: clock and issuers).
 
 A renewal ends with a new version in the state directory, which takes effect as any other changed file. Its
 failure is said once in the journal, again when the end comes nearer or the reason changes, and the next try
-comes by itself.
+comes by itself. So it is with what was issued and is not taken (a trial that failed, say): there is something
+new, and it does not do, so another one is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from handclasp.agent import journal
-from handclasp.agent.answering import answering
+from handclasp.agent import failing, journal
 from handclasp.agent.issuance import Issuance, order_of, token_of
 from handclasp.agent.issued import read_kept, stamp_of
-from handclasp.agent.prepare import prepare
+from handclasp.agent.renewal_state import Renewal, say, served_by, wait_for_another
+from handclasp.agent.rereading import IDENTITY
 from handclasp.agent.summons import Listened, Summons
-from handclasp.errors import EnvironmentFault, HandclaspError
-from handclasp.findings import errors_in
+from handclasp.errors import HandclaspError
 from handclasp.issuers.protocol import IssuerError
 from handclasp.issuers.schedule import alarm, renewal_due, wait_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
     from handclasp.agent.issued import Kept
-    from handclasp.agent.prepare import Choices, Prepared
-    from handclasp.issuers.request import Order
-    from handclasp.ports import Clock, Resolver
+    from handclasp.agent.prepare import Prepared
+    from handclasp.ports import Clock
+    from handclasp.spec.model import Spec
 
-FIRST_SECONDS = 60.0
-"""For everything that has to be issued before nginx can start."""
 AT_ONCE = 8
 """Identities that are asked for at the same time; the others wait for their turn."""
+STALE_SECONDS = 20.0
+"""Something new was issued, and what is said against it may be said of the one before."""
 _LOOK_SECONDS = 30.0
 _SHORTEST_LOOK_SECONDS = 0.05
 _SLICE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
-    """How it stands with one identity. `due` is when the issuer is to be asked; `retry_at` by monotonic
-    seconds, while it fails."""
-
-    order: Order
-    kept: Kept | None = None
-    due: datetime | None = None
-    failures: int = 0
-    retry_at: float = 0.0
-    last_error: str | None = None
-    last_hint: str | None = None
-    alarms: int = 0
-
-    def as_json(self, now: datetime, monotonic: float) -> dict[str, str | None]:
-        """For `status`: the issuer, when it is asked next, and why the last try failed."""
-        coming = self.due
-        if self.failures:
-            coming = now + timedelta(seconds=max(0.0, self.retry_at - monotonic))
-        return {
-            "issuer": self.order.issuer,
-            "next": None if coming is None else coming.replace(microsecond=0).isoformat(),
-            "last_error": self.last_error,
-        }
 
 
 class Renewals:
@@ -77,12 +50,19 @@ class Renewals:
         renewed: Callable[[str], None] = lambda _: None,
         look_seconds: float = _LOOK_SECONDS,
         issuance: Issuance | None = None,
+        not_taken: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """`renewed` is told each identity that has something new. `look_seconds` is the longest time between
-        two looks at the clock, which may have been set meanwhile."""
+        two looks at the clock, which may have been set meanwhile. `not_taken` tells by unit (`rereading`) why
+        what lies on disk is not served."""
         self._clock = clock
         self._renewed = renewed
         self._look_seconds = look_seconds
+        self._not_taken = not_taken
+        self._spec: Spec | None = None
+        self._stale: dict[
+            str, tuple[str | None, float]
+        ] = {}  # said before the newest, and until when
         self._issuance = issuance or Issuance(clock)
         self._states: dict[str, Renewal] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -103,10 +83,12 @@ class Renewals:
         try:
             while True:
                 self._wake.clear()
-                prepared = in_effect()
+                prepared, refused = in_effect(), self._not_taken()
                 if prepared is not None:
                     await self._look(prepared)
-                await self._rest(lambda: in_effect() is prepared)  # noqa: B023  awaited at once
+                await self._rest(
+                    lambda: in_effect() is prepared and self._not_taken() == refused  # noqa: B023
+                )
         finally:
             for task in self._running.values():
                 task.cancel()
@@ -117,6 +99,13 @@ class Renewals:
         issued = [name for name, one in prepared.spec.identities.items() if one.issuer]
         for gone in self._states.keys() - set(issued):
             del self._states[gone]
+            if gone in self._running:
+                self._running[gone].cancel()
+        if prepared.spec != self._spec:  # what made it fail may be mended in it
+            self._spec = prepared.spec
+            for name, one in self._states.items():
+                if one.refused is None:
+                    self._states[name] = replace(one, retry_at=0.0)
         self._ended.clear()
         kept = await asyncio.to_thread(self._read, prepared, issued)
         now, monotonic = self._clock.now(), self._clock.monotonic()
@@ -124,8 +113,9 @@ class Renewals:
             if name in self._ended:
                 continue
             state = self._seen(prepared, name, kept[name])
-            self._states[name] = state
-            due = state.due is None or now >= state.due or name in self._called
+            self._states[name] = state = self._judged(prepared, name, state)
+            early = name in self._called or state.refused is not None
+            due = early or state.due is None or now >= state.due
             if due and monotonic >= state.retry_at and name not in self._running:
                 self._begin(prepared, name)
 
@@ -168,6 +158,23 @@ class Renewals:
             due = renewal_due(kept.span, seed=name, asked=kept.asked)
         return replace(state, kept=kept, due=due)
 
+    def _judged(self, prepared: Prepared, name: str, state: Renewal) -> Renewal:
+        """Whether what is kept is taken, as far as that is known; if not, it is a failure of its own kind."""
+        why = {**prepared.kept, **self._not_taken()}.get(f"{IDENTITY} {name}")
+        served = served_by(prepared, name)
+        kept = state.kept
+        if why is None or served is None or kept is None or kept.material.leaf == served[0]:
+            if state.refused is None:
+                return state
+            journal.info("renewal works again", identity=name)
+            return Renewal(order=state.order, kept=kept, due=state.due)
+        stale, until = self._stale.get(name, (None, 0.0))
+        if state.refused == kept.version or (why == stale and self._clock.monotonic() < until):
+            return state
+        state = replace(state, refused=kept.version, served=served[1])
+        wait = wait_for_another(served[1], self._clock.now())
+        return self._noted(name, state, f"what was issued is not taken: {why}", None, wait)
+
     def _begin(self, prepared: Prepared, name: str) -> None:
         task = asyncio.ensure_future(self._renew(prepared, name))
         self._running[name] = task
@@ -185,41 +192,55 @@ class Renewals:
                 await self._issuance.issue(prepared, name)
         except HandclaspError as failure:
             self._failed(name, failure)
+            where = prepared.layout.root, name
+            await asyncio.to_thread(failing.note, *where, failure.message, self._clock.now())
             return
         self._called.discard(name)
+        said = self._not_taken().get(f"{IDENTITY} {name}")
+        self._stale[name] = said, self._clock.monotonic() + STALE_SECONDS
+        await asyncio.to_thread(failing.forget, prepared.layout.root, name)
         state = self._states.get(name)
-        if state is not None:
+        if state is not None and state.refused is None:
             if state.failures:
                 journal.info("renewal works again", identity=name)
             self._states[name] = Renewal(order=state.order, kept=state.kept)
+        elif state is not None:  # whether this one is taken shows in a moment
+            wait = wait_for_another(state.span, self._clock.now())
+            self._states[name] = replace(
+                state, retry_at=self._clock.monotonic() + wait.total_seconds()
+            )
         self._renewed(name)
 
     def _failed(self, name: str, failure: HandclaspError) -> None:
         state = self._states.get(name)
         if state is None:  # gone from the spec meanwhile
             return
-        span = None if state.kept is None else state.kept.span
-        now = self._clock.now()
-        failures = state.failures + 1
+        span = state.span
         wait = wait_after(
-            failures,
+            state.failures + 1,
             seed=name,
-            left=None if span is None else span.left(now),
+            left=None if span is None else span.left(self._clock.now()),
             retry_after=failure.retry_after if isinstance(failure, IssuerError) else None,
             permanent=isinstance(failure, IssuerError) and failure.permanent,
         )
-        alarms = 0 if span is None else alarm(span, now)
+        self._states[name] = self._noted(name, state, failure.message, failure.hint, wait)
+
+    def _noted(
+        self, name: str, state: Renewal, why: str, hint: str | None, wait: timedelta
+    ) -> Renewal:
+        """It failed once more, and is tried again after `wait`; said where that is news."""
+        now = self._clock.now()
         new = replace(
             state,
-            failures=failures,
+            failures=state.failures + 1,
             retry_at=self._clock.monotonic() + wait.total_seconds(),
-            last_error=failure.message,
-            last_hint=failure.hint,
-            alarms=max(alarms, state.alarms),
+            last_error=why,
+            last_hint=hint,
+            alarms=max(0 if state.span is None else alarm(state.span, now), state.alarms),
         )
-        self._states[name] = new
-        if failure.message != state.last_error or new.alarms > state.alarms:
-            _say(name, new, now, wait)
+        if why != state.last_error or new.alarms > state.alarms:
+            say(name, new, now, wait)
+        return new
 
     async def _rest(self, unchanged: Callable[[], bool]) -> None:
         """Until something is due or has ended, or another spec is in effect; never longer than a look at the
@@ -229,7 +250,9 @@ class Renewals:
         for name, state in self._states.items():
             if name in self._running:
                 continue
-            wall = 0.0 if state.due is None else (state.due - now).total_seconds()
+            wall = 0.0
+            if state.due is not None and state.refused is None:
+                wall = (state.due - now).total_seconds()
             waits.append(max(wall, state.retry_at - monotonic))
         loop = asyncio.get_running_loop()
         until = loop.time() + max(min(waits), _SHORTEST_LOOK_SECONDS)
@@ -243,95 +266,3 @@ class Renewals:
                 return
             await asyncio.sleep(_SHORTEST_LOOK_SECONDS)  # others may end with it
             return
-
-
-async def prepared_and_issued(
-    choices: Choices, clock: Clock, resolver: Resolver, *, claimed: bool = False
-) -> Prepared:
-    """`prepare`, with everything issued first that nginx needs. Raises what both raise.
-
-    `claimed`: the state directory is ours already.
-    """
-
-    async def again() -> Prepared:
-        return await prepare(choices, now=clock.now(), resolver=resolver)
-
-    return await issued_first(await again(), clock, again, claimed=claimed)
-
-
-async def issued_first(
-    prepared: Prepared,
-    clock: Clock,
-    again: Callable[[], Awaitable[Prepared]],
-    *,
-    within: float = FIRST_SECONDS,
-    claimed: bool = False,
-) -> Prepared:
-    """What was prepared, once everything is issued without which nginx cannot start; prepared `again` then.
-
-    Raises EnvironmentFault naming every identity that could not be had, and why. What cannot be used for
-    other reasons comes back as it is.
-    """
-    if not prepared.waiting or errors_in(prepared.findings):
-        return prepared
-    async with answering(prepared, prepared.waiting, claimed=claimed):
-        failures = await _issue_all(prepared, clock, within)
-    if failures:
-        raise _none_had(failures)
-    return await again()
-
-
-async def _issue_all(
-    prepared: Prepared, clock: Clock, within: float
-) -> Mapping[str, HandclaspError]:
-    """Identity → why it could not be had, of all that wait."""
-    issuance, turns = Issuance(clock), asyncio.Semaphore(AT_ONCE)
-    failures: dict[str, HandclaspError] = {}
-
-    async def issue(name: str) -> None:
-        try:
-            async with turns:
-                await issuance.issue(prepared, name)
-        except HandclaspError as failure:
-            failures[name] = failure
-
-    tasks = {name: asyncio.ensure_future(issue(name)) for name in prepared.waiting}
-    try:
-        _, late = await asyncio.wait(tasks.values(), timeout=within)
-    finally:
-        for task in tasks.values():
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
-    for name, task in tasks.items():
-        if task in late:
-            failures[name] = EnvironmentFault(f"nothing came within {within:g} s")
-    return failures
-
-
-def _none_had(failures: Mapping[str, HandclaspError]) -> EnvironmentFault:
-    told = "; ".join(f"identity '{name}': {one.message}" for name, one in failures.items())
-    hints = list(dict.fromkeys(one.hint for one in failures.values() if one.hint))
-    return EnvironmentFault(
-        f"nginx is not started, for what it needs was not issued: {told}",
-        hint=hints[0] if hints else "Look at the issuer, then start again.",
-    )
-
-
-def _say(name: str, state: Renewal, now: datetime, wait: timedelta) -> None:
-    """An error once a third of the lifetime or less is left, a warning before."""
-    span = None if state.kept is None else state.kept.span
-    fields: dict[str, object] = {
-        "identity": name,
-        "why": state.last_error,
-        "next_try_in_seconds": round(wait.total_seconds()),
-    }
-    if state.last_hint:
-        fields["fix"] = state.last_hint
-    if span is not None:
-        fields["until"] = span.end.isoformat()
-    if span is not None and not state.alarms:
-        journal.warning("renewal failed, the certificate in use serves on", **fields)
-    elif span is not None and span.left(now) <= timedelta():
-        journal.error("renewal failed, and the certificate in use has ended", **fields)
-    else:
-        journal.error("renewal fails, and the certificate in use ends soon", **fields)

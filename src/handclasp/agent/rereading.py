@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from handclasp.agent.caller_checks import check_callers
-from handclasp.agent.listed_trust import list_files
+from handclasp.agent.list_order import signer_of
+from handclasp.agent.listed_trust import trust_files
 from handclasp.agent.material_stamps import mark
 from handclasp.agent.newer_lists import take, with_lists
 from handclasp.agent.prepare import Prepared, load_material
@@ -20,7 +21,6 @@ from handclasp.certs.checks import check_pair
 from handclasp.certs.material import Material
 from handclasp.findings import Finding, Where, errors_in, found
 from handclasp.identity.chain import Authorities
-from handclasp.keys.load import load_identity
 from handclasp.nginx.plan import Inputs, make_plan
 from handclasp.rotate.gather import Unit
 from handclasp.rotate.validity import older
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from handclasp.certs.material import IdentityMaterial, TrustMaterial
     from handclasp.nginx.plan import Kind
-    from handclasp.nginx.state import StateDirectory
     from handclasp.spec.model import Spec
 
 Objections: TypeAlias = "Callable[[Spec, Material], Iterable[Finding]]"
@@ -62,8 +61,8 @@ def units(prepared: Prepared) -> Iterator[Unit]:
         yield Unit(f"{IDENTITY} {name}", identity_files(prepared.material.identities[name], spec))
     for name, _ in plan.trust:
         trust = spec.trust[name]
-        if files := (*trust.certificates, *list_files(name, trust, prepared.layout.root)):
-            yield Unit(f"{TRUST} {name}", tuple(dict.fromkeys(map(Path, files))))
+        if files := trust_files(name, trust, prepared.layout.root):
+            yield Unit(f"{TRUST} {name}", tuple(dict.fromkeys(files)))
     for link in spec.ingress:
         if link.clients.intermediates:
             names = tuple(Path(file) for file in link.clients.intermediates)
@@ -128,7 +127,7 @@ def reread(
 
     def planned(wanted: Collection[str]) -> Prepared:
         merged = _merged(prepared.material, [parts[unit] for unit in wanted])
-        return _planned(prepared, merged, wanted, now)
+        return planned_with(prepared, merged, wanted, now)
 
     good = [unit for unit in parts if unit not in refused]
     whole = planned(good) if good else None
@@ -142,7 +141,10 @@ def reread(
     if whole is not None and whole.plan is None:
         refused |= dict.fromkeys(good, tuple(errors_in(whole.findings)))
         whole = None
-    return Reread(whole and replace(whole, marks=marks), refused)
+    if whole is not None:
+        kept = {unit: why for unit, why in prepared.kept.items() if unit not in good}
+        whole = replace(whole, marks=marks, kept=kept)
+    return Reread(whole, refused)
 
 
 def _load(prepared: Prepared, changed: Collection[str]) -> Material:
@@ -168,20 +170,22 @@ def _only(unit: str, fresh: Material, in_force: Material, now: datetime) -> Mate
     if kind == IDENTITY and name in fresh.identities:
         return Material(identities={name: fresh.identities[name]}, trust={})
     if kind == TRUST and name in fresh.trust:
-        return Material(
-            identities={}, trust={name: _with_lists(fresh.trust[name], in_force.trust[name], now)}
-        )
+        trust = _with_lists(fresh.trust[name], in_force.trust[name], now)
+        return Material(identities={}, trust={name: trust})
     if kind == BETWEEN and name in fresh.intermediates:
         return Material(identities={}, trust={}, intermediates={name: fresh.intermediates[name]})
     return None
 
 
 def _with_lists(fresh: TrustMaterial, before: TrustMaterial, now: datetime) -> TrustMaterial:
-    known = (*fresh.all_anchors(), *before.all_anchors())
-    newer = take(before, fresh, tuple(dict.fromkeys(known)), now=now).newer
-    if newer is None and not before.crls:
-        return fresh
-    return with_lists(fresh, newer.trust.crls if newer else before.crls, (fresh, before))
+    """With the newest of both. Those before of CAs that are no longer there go with them; those that came of
+    CAs that are not there stay, for checks to refuse: without them there might be none left."""
+    authorities = fresh.all_anchors()
+    newer = take(before, fresh, authorities, now=now).newer
+    lists = newer.trust.crls if newer else before.crls
+    known = [one for one in lists if signer_of(one, authorities) is not None]
+    strange = [one for one in fresh.crls if signer_of(one, authorities) is None]
+    return with_lists(fresh, (*known, *strange), (fresh, before))
 
 
 def older_identities(current: Material, new: Material) -> Iterator[Finding]:
@@ -240,36 +244,7 @@ def _merged(material: Material, parts: Collection[Material]) -> Material:
     return replace(material, identities=identities, trust=trust, intermediates=intermediates)
 
 
-def keeping(prepared: Prepared, identities: Collection[str], state: StateDirectory) -> Prepared:
-    """The same with these identities as they are in effect, and not as they lie on disk; `plan` is None when
-    they do no longer. Their files are left out of `marks`, so that they are tried again."""
-    material, files = prepared.material, set[Path]()
-    kept = dict(material.identities)
-    for name in identities:
-        version = state.current_identity(name)
-        if version is None:
-            continue
-        folder = state.identity_path(name, version)
-        staged = load_identity(
-            name,
-            certificate=folder / "cert.pem",
-            key=folder / "key.pem",
-            allow_wide_mode=True,  # those of nginx's workers may read it
-        )
-        files.update(identity_files(kept[name], prepared.spec))
-        kept[name] = replace(
-            staged,
-            certificate_file=kept[name].certificate_file,
-            key_file=kept[name].key_file,
-            findings=(),
-        )
-    return replace(
-        _planned(prepared, replace(material, identities=kept), (), prepared.read_at),
-        marks={file: seen for file, seen in prepared.marks.items() if file not in files},
-    )
-
-
-def _planned(
+def planned_with(
     prepared: Prepared, material: Material, changed: Collection[str], now: datetime
 ) -> Prepared:
     """The plan with this material. Its `read_at` stays: revocation lists read since count as newer."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
 from handclasp.agent.again import sentence
 from handclasp.agent.material_watch import MaterialWatch
 from handclasp.agent.rereading import IDENTITY, in_words, reread, units, why_not_whole
+from handclasp.agent.status import Awaited
 from handclasp.agent.trial import TrialFailed
 from handclasp.errors import EnvironmentFault, HandclaspError
 from handclasp.rotate.gather import Settled
@@ -89,6 +91,15 @@ class Rotations:
     def refused(self) -> Mapping[str, str]:
         """Unit → why the files that lie there are not what is served."""
         return {**self._refused, **self._watch.problems}
+
+    @property
+    def awaited(self) -> Mapping[str, Awaited]:
+        """By unit the new files that do not hold together yet and have time left."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        return {
+            unit: Awaited(now - timedelta(seconds=round(monotonic - since)), why)
+            for unit, (since, why) in self._watch.awaited.items()
+        }
 
     def follow(self, prepared: Prepared) -> None:
         """Watches the files of what is in effect now."""

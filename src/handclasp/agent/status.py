@@ -19,8 +19,21 @@ if TYPE_CHECKING:
     from handclasp.agent.outage import Outage
     from handclasp.certs.material import TrustMaterial
     from handclasp.findings import Finding
+    from handclasp.monitor.expiring import Expiring
     from handclasp.nginx.lifecycle import Lifecycle
     from handclasp.nginx.parts import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """New files, since when they do not hold together, and why; they are given some time."""
+
+    since: datetime
+    why: str
+
+    def as_json(self) -> dict[str, str]:
+        """The form of `status`."""
+        return {"since": self.since.isoformat(), "why": self.why}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +51,13 @@ class Snapshot:
     not_taken: Mapping[str, str] = field(
         default_factory=dict
     )  # new files, by what they are for, and why
+    awaited: Mapping[str, Awaited] = field(default_factory=dict)  # by what they are for
     unresolved: frozenset[str] = frozenset()  # names nginx follows that have no address at present
     token_news: tuple[Outage | None, int] = (None, 0)  # and how often nginx was restarted for one
     renewals: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)  # by identity
+    bundles: Mapping[str, str] = field(default_factory=dict)  # by trust, what is wrong with it
+    issuer_tokens: tuple[Expiring, ...] = ()  # those that end some day
+    tokens_not_kept: Mapping[str, str] = field(default_factory=dict)  # by issuer, and why
     answers: Mapping[str, int] = field(
         default_factory=dict
     )  # given to nginx about callers, by reason
@@ -61,8 +78,18 @@ class Snapshot:
 
     @property
     def ready(self) -> bool:
-        """Whether it does, and none of its keys is in a token that is away."""
-        return self.served and not self._token_outage
+        """Whether it does, none of its keys is in a token that is away, and no certificate has ended."""
+        return self.served and not self._token_outage and not self._ended
+
+    @property
+    def _ended(self) -> list[str]:
+        """Identities in use whose certificates have."""
+        used = [name for name, _ in self.applied.plan.identities]
+        return [name for name in used if self._has_ended(name)]
+
+    def _has_ended(self, identity: str) -> bool:
+        leaf = self.applied.prepared.material.identities[identity].leaf
+        return leaf is not None and leaf.not_valid_after_utc < self.now
 
     @property
     def _token_outage(self) -> Outage | None:
@@ -86,6 +113,7 @@ class Snapshot:
             "generation": self.applied.generation,
             "refused_change": self.refused_change,
             "not_taken": dict(self.not_taken),
+            "awaited": {unit: one.as_json() for unit, one in self.awaited.items()},
             "tokens": self._tokens(),
             "callers": {
                 "answers": dict(self.answers),
@@ -98,7 +126,7 @@ class Snapshot:
             "identities": self._identities(),
             "findings": [
                 finding.as_json()
-                for finding in (*prepared.findings, *self._not_renewed())
+                for finding in (*prepared.findings, *self._not_renewed(), *self._not_heard())
                 if finding.severity != "info"
             ],
         }
@@ -108,6 +136,16 @@ class Snapshot:
         for name, renewal in self.renewals.items():
             if (why := renewal["last_error"]) is not None:
                 yield found("renewal-failing", f"identity '{name}' is not renewed: {why}")
+
+    def _not_heard(self) -> Iterable[Finding]:
+        """Trusts whose SPIFFE bundle may not be the newest, and tokens of issuers that may end."""
+        for name, why in self.bundles.items():
+            seen = f"the SPIFFE bundle of trust '{name}' may be out of date: {why}"
+            yield found("spiffe-bundle-not-heard", seen)
+        for name, why in self.tokens_not_kept.items():
+            yield found(
+                "issuer-token-not-kept", f"the token of issuer '{name}' is not kept alive: {why}"
+            )
 
     def _tokens(self) -> dict[str, Any] | None:
         """How keys in tokens are reached; None where there is none."""
@@ -195,8 +233,7 @@ class Snapshot:
                 reasons.append(
                     f"the key of {name} in its token does not work: {outage.reasons[name]}"
                 )
-            leaf = self.applied.prepared.material.identities[name].leaf
-            if leaf is not None and leaf.not_valid_after_utc < self.now:
+            if self._has_ended(name):
                 reasons.append(f"the certificate of {name} has expired")
         return reasons
 
@@ -221,6 +258,7 @@ class Snapshot:
                     "subject": subject_text(leaf),
                     "not_after": end.isoformat(),
                     "days_left": (end - self.now).days,
+                    "ended": self._has_ended(name),
                     "version": version[:16],
                     "renewal": self.renewals.get(name),
                 }

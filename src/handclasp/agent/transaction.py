@@ -86,7 +86,8 @@ class Transaction:
         self.generation = await self._carrier.tested(self._prepared, self._plan)
 
     async def _try(self) -> None:
-        await tried(self._carrier.state, self._prepared, self._plan)
+        carrier = self._carrier
+        await tried(carrier.state, self._prepared, self._plan, carrier.own_calls)
 
     async def _move(self) -> None:
         # Sockets of what is new in this plan; what nginx listens on answers and stays.

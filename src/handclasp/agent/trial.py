@@ -12,6 +12,7 @@ from handclasp.agent.trial_listener import served_privately
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from handclasp.agent.own_calls import OwnCalls
     from handclasp.agent.prepare import Prepared
     from handclasp.nginx.parts import Plan
     from handclasp.nginx.state import StateDirectory
@@ -27,9 +28,9 @@ class TrialFailed(ChangeRefused):
         self.failed = dict(failed)
 
 
-async def tried(state: StateDirectory, prepared: Prepared, plan: Plan) -> None:
+async def tried(state: StateDirectory, prepared: Prepared, plan: Plan, own_calls: OwnCalls) -> None:
     """Raises TrialFailed. Only what takes the place of something that works is tried: at a first start
-    nothing is lost by trying in earnest."""
+    nothing is lost by trying in earnest. `own_calls` is told of the calls that are made."""
     settings = prepared.spec.rotation
     replaced = {
         name: (before, version)
@@ -49,6 +50,9 @@ async def tried(state: StateDirectory, prepared: Prepared, plan: Plan) -> None:
     )
     request = settings.trial_path if settings.trial == "request" else None
     for call in await calls(state, plan, files, request=request):
+        leaf = prepared.material.identities[call.identity].leaf
+        if leaf is not None and call.when is not None:
+            own_calls.note(leaf, *call.when)
         if call.refused:
             failed.setdefault(call.identity, f"upstream {call.server} refuses it: {call.refused}")
         elif call.unsaid:

@@ -8,7 +8,8 @@ is down, or whose own certificate is wrong, says nothing about ours.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from handclasp.wire.client import observe
@@ -37,12 +38,13 @@ _NO_TIME = "no time was left to ask it"
 @dataclass(frozen=True, slots=True)
 class Call:
     """One server of an upstream, called with a new identity. `refused`: why it will not have it; `unsaid`:
-    why nothing can be said of it. Both None: accepted."""
+    why nothing can be said of it. Both None: accepted. `when` the new identity was used (Unix time)."""
 
     identity: str
     server: str
     refused: str | None = None
     unsaid: str | None = None
+    when: tuple[float, float] | None = field(default=None, compare=False)
 
 
 async def calls(
@@ -62,7 +64,11 @@ async def calls(
     async def one(tls: UpstreamTls, name: str, server: str) -> Call:
         async with turn:
             how = _How(state, plan, tls, server, request, until)
-            return await _call(how, name, versions[name])
+            began = time.time()  # noqa: TID251  what nginx notes of it is to be known again
+            seen = await _observed(how, state.identity_path(name, versions[name][1]))
+            ended = time.time()  # noqa: TID251
+            call = await _judged(how, name, versions[name][0], seen)
+            return replace(call, when=(began, ended))
 
     work = [
         one(tls, tls.identity, server.address)
@@ -85,9 +91,10 @@ class _How:
     until: float
 
 
-async def _call(how: _How, name: str, versions: tuple[str | None, str]) -> Call:
-    server, (before, new) = how.server, versions
-    if (seen := await _observed(how, how.state.identity_path(name, new))) is None:
+async def _judged(how: _How, name: str, before: str | None, seen: Observation | None) -> Call:
+    """What it comes to that this was seen with the new identity."""
+    server = how.server
+    if seen is None:
         return Call(name, server, unsaid=_NO_TIME)
     why = _no(seen)
     if why is None:

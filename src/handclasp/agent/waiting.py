@@ -31,7 +31,6 @@ from handclasp.certs.certificate_checks import check_dates
 from handclasp.certs.material import IdentityMaterial, Material
 from handclasp.certs.secret import Secret
 from handclasp.findings import Finding, FindingsError, Severity, found
-from handclasp.issuers.local import unusable
 from handclasp.issuers.readiness import unready
 from handclasp.issuers.request import general_names, order_for
 from handclasp.spec.issuers import CommandIssuer, LocalIssuer
@@ -124,6 +123,8 @@ def issuer_findings(prepared: Prepared, now: datetime) -> tuple[Finding, ...]:
 
 def _unusable(section: IssuerSection, folder: Path, now: datetime) -> str | None:
     if isinstance(section, LocalIssuer):
+        from handclasp.issuers.local import unusable  # SQLite, for those who need it
+
         refusal = unusable(Path(section.directory), now)
         if isinstance(refusal, FindingsError):
             return refusal.findings[0].seen

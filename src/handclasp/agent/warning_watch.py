@@ -5,20 +5,18 @@ systemd's status line (edge).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from handclasp.agent import journal
+from handclasp.agent.in_use import InUse
 from handclasp.agent.notify import notify
 from handclasp.agent.overlapping import first_to_end
 from handclasp.monitor.events import Event
-from handclasp.monitor.expiring import expiring
-from handclasp.monitor.warnings import Level, Said, Thresholds, due, near
+from handclasp.monitor.limits import Limits
+from handclasp.monitor.warnings import Level, Said, due, near
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from cryptography import x509
+    from collections.abc import Callable, Sequence
 
     from handclasp.agent.carrier import Applied
     from handclasp.agent.hooks import Hooks
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
     from handclasp.monitor.warnings import Ending
 
 LOOK_SECONDS = 2.0
-_Seen = tuple[
-    "Applied", "Mapping[str, tuple[x509.CertificateRevocationList, ...]]", "tuple[Expiring, ...]"
-]
 _LONGEST_STATUS = 250
 
 
@@ -42,7 +37,7 @@ class WarningWatch:
         self._hooks = hooks
         self._every_seconds = every_seconds
         self._said = Said()
-        self._seen: _Seen | None = None
+        self._in_use = InUse()
         self._refused: str | None = None
         self._lists: str | None = None
         self._token: str | None = None
@@ -63,20 +58,13 @@ class WarningWatch:
 
     def _expiry(self, moment: Snapshot) -> None:
         applied = moment.applied
-        ends = (*self._expiring(moment), *_of_callers(moment))
-        self.near = near(ends, thresholds(applied), moment.now)
+        ends = (*self._in_use.of(moment), *_of_callers(moment), *moment.issuer_tokens)
+        self.near = near(ends, limits_of(applied), moment.now)
         told, self._said = due(self.near, self._said, moment.now)
         for one in told:
             say = journal.warning if one.level is Level.WARNING else journal.error
             say(one.sentence, kind=one.about.kind, name=one.about.name)
             self._hooks.tell(Event(one.event, one.sentence, moment.now, _details(one)))
-
-    def _expiring(self, moment: Snapshot) -> tuple[Expiring, ...]:
-        """Read from the certificates once for what is in effect."""
-        seen = moment.applied, {name: one.crls for name, one in moment.in_force.items()}
-        if self._seen is None or self._seen[0] is not seen[0] or self._seen[1] != seen[1]:
-            self._seen = *seen, in_use(moment)
-        return self._seen[2]
 
     def _troubles(self, moment: Snapshot) -> None:
         """Those who found them have put them into the log."""
@@ -105,35 +93,15 @@ class WarningWatch:
         self._told_systemd = bool(troubles)
 
 
-def in_use(moment: Snapshot) -> tuple[Expiring, ...]:
-    """What ends some day, of the plan in effect.
-
-    A list counts as nginx has it: one that was read later saves nobody from the one that it was started with.
-    Where lists are honoured past their end nginx has none, and those in force are the agent's.
-    """
-    plan, prepared = moment.applied.plan, moment.applied.prepared
-    loaded = prepared.material.trust
-    trust = {
-        name: one if one.lists_kept is None else moment.in_force.get(name, one)
-        for name, one in loaded.items()
-    }
-    return expiring(
-        replace(prepared.material, trust=trust),
-        [name for name, _ in plan.identities],
-        [name for name, _ in plan.trust],
-        {name for name, one in prepared.spec.identities.items() if one.issuer is not None},
-    )
-
-
 def _of_callers(moment: Snapshot) -> tuple[Expiring, ...]:
     """Certificates that callers presented of late."""
     return () if moment.callers_seen is None else first_to_end(moment.callers_seen.current())
 
 
-def thresholds(applied: Applied) -> Thresholds:
+def limits_of(applied: Applied) -> Limits:
     """Those of the spec in effect."""
     wanted = applied.prepared.spec.expiry
-    return Thresholds(wanted.warn, wanted.critical)
+    return Limits(wanted.warn, wanted.critical)
 
 
 def _in_short(moment: Snapshot, endings: Sequence[Ending]) -> list[str]:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 SOON = timedelta(days=14)
-"""Expiry within this is a warning: ACME clients renew at 30 days, so something is stuck."""
+"""Expiry within this is a warning: ACME clients renew at 30 days, so something is stuck. Of what lives for a
+day or two it is when a third is left, as for `handclasp expiry`."""
+_LAST = 1 / 3
 
 
 class Role(StrEnum):
@@ -60,7 +62,7 @@ def check_dates(
             f"the {what} {name} is valid from {facts.date(start)} on; it is {facts.date(now)} now"
         )
         return [found("cert-not-yet-valid", seen, where=where, severity=severity)]
-    if end - now <= SOON:
+    if end - now <= min(SOON, (end - start) * _LAST):
         left = end - now
         told = counted(left.days, "day") if left.days else counted(left.seconds // 3600, "hour")
         seen = f"the {what} {name} expires on {facts.date(end)}, in {told}"

@@ -19,7 +19,7 @@ from handclasp.errors import InternalFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from pathlib import PurePath
 
     from cryptography import x509
@@ -60,6 +60,7 @@ class IdentityMaterial:
     root: x509.Certificate | None = None
     unlinked: tuple[x509.Certificate, ...] = ()
     renewed: bool = False  # by us, in time: that the leaf ends soon is no news
+    had_since: datetime | None = None  # of what is renewed: issuers set its begin back
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -128,7 +129,10 @@ class TrustMaterial:
     lists_kept: timedelta | None = None
     """How long a list is honoured after its end; None: not at all."""
     followed: frozenset[bytes] = frozenset()
-    """Signatures of lists that will have been fetched anew in time: their end is no news."""
+    """Signatures of lists, and of CAs of a bundle, that will have been had anew in time: their end is no
+    news."""
+    renewed: bool = False
+    """Whoever keeps the bundle replaces its CAs in time: that one ends is no news while another is valid."""
     withdrawn: frozenset[tuple[str, int]] = frozenset()
     """Issuer (identity.names.loose_key) and serial of what is revoked and may be on no list yet."""
 
@@ -149,6 +153,13 @@ class TrustMaterial:
         from handclasp.certs.read import read_objects
 
         return (*read_objects(self.raw, source=self.name).certificates, *self.anchors)
+
+    @property
+    def lasting(self) -> tuple[x509.Certificate, ...]:
+        """The anchors whose end is news: of a bundle that is renewed the one that ends last."""
+        if not self.renewed or not self.anchors:
+            return self.anchors
+        return (max(self.anchors, key=lambda one: one.not_valid_after_utc),)
 
     def file_of(self, value: x509.Certificate | x509.CertificateRevocationList) -> str | None:
         """The file a certificate or CRL of this trust came from; all files if that is unknown."""

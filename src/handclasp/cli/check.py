@@ -34,6 +34,7 @@ def check(
     """Say everything that can be known before starting."""
     from handclasp.agent.attached import existing_findings
     from handclasp.agent.clock import SystemClock
+    from handclasp.agent.failing import with_failing
     from handclasp.agent.prepare import Choices, prepare
     from handclasp.agent.resolve import SystemResolver
     from handclasp.agent.sockets import check_sockets
@@ -52,7 +53,8 @@ def check(
     except FindingsError as error:
         findings, exit_code = list(error.findings), error.exit_code
     else:
-        findings = [*prepared.findings, *issuer_findings(prepared, now)]
+        today = SystemClock().now()
+        findings = [*with_failing(prepared, today), *issuer_findings(prepared, now)]
         plan = prepared.plan or prepared.meanwhile
         if plan is not None and not no_nginx_test:
             refused = trial(prepared, plan)

@@ -59,12 +59,14 @@ def run(
     from handclasp.agent import journal
     from handclasp.agent.carrier import no_plan
     from handclasp.agent.clock import SystemClock
+    from handclasp.agent.issued_first import prepared_and_issued
+    from handclasp.agent.last_good import may_start
     from handclasp.agent.loop import Agent
     from handclasp.agent.prepare import Choices
-    from handclasp.agent.renewal import prepared_and_issued
     from handclasp.agent.resolve import SystemResolver
     from handclasp.agent.settings import Settings
     from handclasp.cli.output import echo_findings
+    from handclasp.findings import Severity
 
     journal.configure(log_format)
     choices = Choices(spec, nginx, state_dir, lists="fetched")
@@ -72,9 +74,10 @@ def run(
 
     async def serve() -> None:
         prepared = await prepared_and_issued(choices, clock, resolver)
-        if prepared.plan is None:
+        if not may_start(prepared):
             raise no_plan(prepared)
-        echo_findings(prepared.findings)
+        # Errors are told by whoever finds a way around them, or by the end.
+        echo_findings([one for one in prepared.findings if one.severity is not Severity.ERROR])
         settings = Settings(choices, float(drain), names_every)
         await Agent(settings, clock, resolver, _table).run(prepared)
 

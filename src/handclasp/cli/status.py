@@ -40,8 +40,13 @@ def status(spec: Path, nginx: str | None, state_dir: Path | None, form: str) -> 
 def _state(answer: dict[str, Any]) -> str:
     if answer["ready"]:
         return "serving"
-    outage = (answer["tokens"] or {}).get("outage")
-    return f"NOT ready, a key in a token does not work ({outage})" if outage else "NOT serving"
+    if outage := (answer["tokens"] or {}).get("outage"):
+        return f"NOT ready, a key in a token does not work ({outage})"
+    serving = answer["nginx"]["state"] in ("serving", "reloading")
+    ended = [one["name"] for one in answer["identities"] if one["ended"]]
+    if serving and ended:
+        return f"NOT ready, certificates have expired ({', '.join(ended)})"
+    return "NOT serving"
 
 
 def _text(answer: dict[str, Any]) -> str:
@@ -57,6 +62,10 @@ def _text(answer: dict[str, Any]) -> str:
     ]
     lines += [
         f"New files for {what} are NOT served: {why}" for what, why in answer["not_taken"].items()
+    ]
+    lines += [
+        f"New files for {what} are waited for since {one['since']}: {one['why']}"
+        for what, one in answer["awaited"].items()
     ]
     if answer["refused_change"]:
         lines.append(f"The spec on disk was REFUSED: {answer['refused_change']}")
@@ -100,9 +109,16 @@ def _callers(seen: dict[str, Any] | None) -> list[str]:
     if seen["problem"]:
         lines.append(f"Callers are NOT FOLLOWED: {seen['problem']}")
     if seen["ending"]:
-        rows = [("CALLER", "DAYS LEFT", "LINK")]
+        rows = [
+            ("CALLER", "DAYS LEFT", "ENDS", "LINK")
+        ]  # by its end two of one name are told apart
         rows += [
-            (printable(one["subject"] or "(no name)"), str(one["days_left"]), one["link"])
+            (
+                printable(one["subject"] or "(no name)"),
+                str(one["days_left"]),
+                one["not_after"][:16],
+                one["link"],
+            )
             for one in seen["ending"]
         ]
         lines += ["", table(rows)]

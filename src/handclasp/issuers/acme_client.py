@@ -24,6 +24,7 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 import handclasp
+from handclasp.issuers.acme_answers import bounded_for, causes
 from handclasp.issuers.acme_problems import Problem, Refused
 from handclasp.issuers.protocol import IssuerError
 from handclasp.issuers.received import one_line
@@ -99,7 +100,7 @@ class Client:
             timeout=REQUEST_SECONDS,
         )
         self._wait: timedelta | None = None
-        self._net.session.hooks["response"].append(self._note_wait)
+        self._net.session.hooks["response"] += [bounded_for(self.server), self._note_wait]
         self._directory: messages.Directory | None = None
 
     def close(self) -> None:
@@ -241,7 +242,7 @@ class Client:
         pem = leaf.public_bytes(Encoding.PEM)
         try:
             return ClientV2(self._known(), self._net).renewal_time(pem)[0]
-        except (errors.Error, JoseError, OSError, ValueError, x509.ExtensionNotFound):
+        except (errors.Error, JoseError, OSError, ValueError, x509.ExtensionNotFound, IssuerError):
             return None
 
     @property
@@ -301,7 +302,7 @@ class Client:
             ) from error
 
     def _unreachable(self, error: OSError) -> IssuerError:
-        for cause in _causes(error):
+        for cause in causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return IssuerError(
                     f"the TLS certificate of {self.server} is not accepted:"
@@ -312,7 +313,7 @@ class Client:
             if "Timeout" in type(cause).__name__:
                 return IssuerError(f"{self.server} did not answer in time")
         reason = next(
-            (cause.strerror for cause in _causes(error) if getattr(cause, "strerror", None)), None
+            (cause.strerror for cause in causes(error) if getattr(cause, "strerror", None)), None
         )
         return IssuerError(f"{self.server} cannot be reached: {one_line(str(reason or error))}")
 
@@ -335,16 +336,3 @@ def _problem(error: messages.Error) -> Problem:
         name=error.identifier.value if error.identifier else None,
         parts=tuple(_problem(part) for part in error.subproblems or ()),
     )
-
-
-def _causes(error: BaseException) -> Iterator[Any]:
-    """`error` and what is behind it: requests and urllib3 wrap in arguments and in `reason`."""
-    seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        cause = waiting.pop(0)
-        if not isinstance(cause, BaseException) or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -33,6 +33,9 @@ _MOST_OUTPUT = 1024 * 1024
 _KEPT_COMPLAINT = 4096
 _CHUNK = 65_536
 _END_SECONDS = 2.0
+_EXIT_LOOK_SECONDS = 0.02
+_LAST_WORDS_SECONDS = 0.5
+"""What a program wrote is in the pipes when it has ended; so long it takes to read that, and no longer."""
 _TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: the program itself says to try again
 
 
@@ -77,22 +80,20 @@ class CommandIssuer:
                 hint=f"It is looked for from {self._folder}, and must be executable.",
                 permanent=True,
             ) from problem
-        reading = asyncio.ensure_future(self._output(process))
-        listening = asyncio.ensure_future(_complaint(process))
-        feeding = asyncio.ensure_future(_feed(process, request))
+        output, complaint = bytearray(), bytearray()
+        reading = asyncio.gather(
+            self._output(process, output), _complaint(process, complaint), _feed(process, request)
+        )
         try:
-            await asyncio.gather(reading, listening, feeding)
-            return reading.result(), listening.result(), await process.wait()
-        except BaseException:
-            for task in (reading, listening, feeding):
-                task.cancel()
-            await asyncio.gather(reading, listening, feeding, return_exceptions=True)
+            await _read_out(process, reading)
+            return bytes(output), bytes(complaint), await _exit_of(process)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
             await _end(process)
-            raise
 
-    async def _output(self, process: Process) -> bytes:
+    async def _output(self, process: Process, output: bytearray) -> None:
         assert process.stdout is not None
-        output = b""
         while chunk := await process.stdout.read(_CHUNK):
             output += chunk
             if len(output) > _MOST_OUTPUT:
@@ -101,7 +102,6 @@ class CommandIssuer:
                     hint="It is to print certificates and nothing else.",
                     permanent=True,
                 )
-        return output
 
     def _failed(self, status: int, complaint: bytes) -> IssuerError:
         lines = [line for line in complaint.decode(errors="replace").splitlines() if line.strip()]
@@ -167,29 +167,51 @@ async def _feed(process: Process, request: bytes) -> None:
     process.stdin.close()
 
 
-async def _complaint(process: Process) -> bytes:
+async def _complaint(process: Process, kept: bytearray) -> None:
     """The end of what it says on standard error; read to the end, so that it does not block."""
     assert process.stderr is not None
-    kept = b""
     while chunk := await process.stderr.read(_CHUNK):
-        kept = (kept + chunk)[-_KEPT_COMPLAINT:]
-    return kept
+        kept += chunk
+        del kept[:-_KEPT_COMPLAINT]
+
+
+async def _read_out(process: Process, reading: asyncio.Future[Any]) -> None:
+    """Until its output has ended, or else the program itself: something that it started and that has its
+    pipes is not waited for. Raises what reading does."""
+    exit_ = asyncio.ensure_future(_exit_of(process))
+    try:
+        await asyncio.wait((reading, exit_), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((reading,), timeout=_LAST_WORDS_SECONDS)
+        if reading.done():
+            reading.result()
+    finally:
+        exit_.cancel()
+
+
+async def _exit_of(process: Process) -> int:
+    """Its status, as soon as it has ended; `Process.wait` waits for the end of the pipes too."""
+    while process.returncode is None:  # noqa: ASYNC110  there is no event for it
+        await asyncio.sleep(_EXIT_LOOK_SECONDS)
+    return process.returncode
 
 
 async def _end(process: Process) -> None:
-    """Its group first: what it started may be what hangs, with our pipes in its hands."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    # asyncio waits for the end of the pipes too, so they are emptied first; and not for long, since a process
-    # that has left the group may hold them open.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_END_SECONDS):
-            for stream in (process.stdout, process.stderr):
-                while stream is not None and await stream.read(_CHUNK):
-                    pass
-            await process.wait()
+    """Its group, and the pipes: what it started may be what hangs, with our pipes in its hands."""
+    if process.returncode is None or not _at_end(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await _exit_of(process)
+    # A process that has left the group may hold the pipes open, and there is no public way to close them.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _at_end(process: Process) -> bool:
+    """Nobody has its pipes any more: then its group may be another's by now."""
+    return all(one is None or one.at_eof() for one in (process.stdout, process.stderr))
 
 
 def _signal_name(number: int) -> str:

@@ -45,12 +45,14 @@ _ROLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What an issuer gave, put in order. ``key`` is where the certificate's key is: here or in a token."""
+    """What an issuer gave, put in order. ``key`` is where the certificate's key is: here or in a token.
+    ``unlinked`` belongs to no chain of the leaf."""
 
     leaf: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     root: x509.Certificate | None
     key: Secret[PrivateKeyTypes] | Pkcs11Uri
+    unlinked: tuple[x509.Certificate, ...] = ()
 
     @property
     def begins(self) -> datetime:
@@ -72,7 +74,13 @@ def in_order(
     ordered = order(certificates, key=public)
     if ordered is None:
         return None
-    return Given(leaf=ordered.leaf, chain=ordered.chain, root=ordered.root, key=key)
+    return Given(
+        leaf=ordered.leaf,
+        chain=ordered.chain,
+        root=ordered.root,
+        key=key,
+        unlinked=ordered.unlinked,
+    )
 
 
 def judge(
@@ -91,6 +99,7 @@ def judge(
         return (found("issued-for-another-key", seen, where=where),)
     findings = [
         *_names(wanted, leaf, where),
+        *_kind(given, where),
         *_times(given, where, now=now),
         *_age(wanted, leaf, where),
         *_usable(wanted, given, where, public=public, now=now),
@@ -113,6 +122,21 @@ def _names(wanted: Wanted, leaf: x509.Certificate, where: Where) -> list[Finding
     listed = ", ".join(map(shown_name, missing))
     seen = f"the certificate {facts.label(leaf)} lacks {listed}"
     return [found("issued-names-missing", seen, where=where)]
+
+
+def _kind(given: Given, where: Where) -> list[Finding]:
+    """A CA is no leaf, and CAs of which none issued the leaf are no chain (of a root there are none)."""
+    findings, label = [], facts.label(given.leaf)
+    if facts.is_ca(given.leaf):
+        seen = f"the certificate {label} is a CA's (CA:TRUE)"
+        findings.append(found("issued-ca-certificate", seen, where=where))
+    if given.unlinked and not given.chain and given.root is None:
+        seen = (
+            f"none of the certificates that came with {label} issued it, such as"
+            f" {facts.label(given.unlinked[0])}"
+        )
+        findings.append(found("issued-chain-wrong", seen, where=where))
+    return findings
 
 
 def _comparable(name: x509.GeneralName) -> tuple[str, str]:

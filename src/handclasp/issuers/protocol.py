@@ -6,14 +6,12 @@ What it gives is judged (``judge``) before anybody else sees it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from handclasp.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from cryptography import x509
@@ -49,16 +47,13 @@ class Issued:
     """What an issuer gave.
 
     ``chain`` is the leaf and then the CAs above it, without the root (one given is dropped).
-    ``key`` only from an issuer that makes it. ``bundles`` are trust anchors by trust domain (SPIFFE).
+    ``key`` only from an issuer that makes it.
     ``renew_at`` is when the issuer wants to be asked again (aware UTC); without it two thirds of the
     lifetime hold.
     """
 
     chain: tuple[x509.Certificate, ...]
     key: IssuedKey | None = None
-    bundles: Mapping[str, tuple[x509.Certificate, ...]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
     renew_at: datetime | None = None
 
 

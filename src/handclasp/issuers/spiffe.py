@@ -70,7 +70,7 @@ class SpiffeIssuer:
                 async for context in heard:
                     svid = chosen(context, wanted)
                     if svid.leaf != wanted.current:
-                        return _issued(context, svid)
+                        return _issued(svid)
                     patience.reschedule(asyncio.get_running_loop().time() + PUSH_SECONDS)
         except TimeoutError as error:
             raise IssuerError("the Workload API has nothing newer than what is in use") from error
@@ -82,6 +82,13 @@ class SpiffeIssuer:
             async for context in heard:
                 if chosen(context, wanted).leaf != wanted.current:
                     return
+
+    async def bundles(self) -> AsyncGenerator[Mapping[str, tuple[x509.Certificate, ...]], None]:
+        """Trust domain → its anchors, ours and those it is federated with: at once, and all of them again
+        whenever one changes. Ends by IssuerError."""
+        async with aclosing(self._heard()) as heard:
+            async for context in heard:
+                yield _bundles(context)
 
     async def _heard(self) -> AsyncGenerator[X509Context, None]:
         """What the API pushes, at once and then whenever it changes; ends by IssuerError."""
@@ -149,9 +156,9 @@ def chosen(context: X509Context, wanted: Wanted) -> X509Svid:
     )
 
 
-def _issued(context: X509Context, svid: X509Svid) -> Issued:
+def _issued(svid: X509Svid) -> Issued:
     key: Any = svid.private_key
-    return Issued(chain=tuple(svid.cert_chain), key=Secret(key), bundles=_bundles(context))
+    return Issued(chain=tuple(svid.cert_chain), key=Secret(key))
 
 
 def _bundles(context: X509Context) -> Mapping[str, tuple[x509.Certificate, ...]]:

@@ -17,17 +17,18 @@ from handclasp.issuers.protocol import Issued, IssuerError
 from handclasp.issuers.received import chain_from_pem
 from handclasp.issuers.secrets import read_secret
 from handclasp.issuers.vault_http import Connection, Refused
-from handclasp.issuers.vault_login import Login
+from handclasp.issuers.vault_login import Login, kept_alive
 from handclasp.wire.context import ContextSettings, build_context
 from handclasp.wire.offer import ClientCredential, TlsVersion, TrustAnchors
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from handclasp.issuers.protocol import Wanted
     from handclasp.issuers.vault_http import Answer
+    from handclasp.issuers.vault_login import TokenLife
     from handclasp.spec.issuer_vault import CertificateLogin, Vault
 
 
@@ -45,17 +46,26 @@ class VaultIssuer:
 
     async def issue(self, wanted: Wanted) -> Issued:
         """A certificate for the request of `wanted`. Raises IssuerError."""
-        tls = None
-        if self._section.address.is_tls:
-            # Reading the system's CAs takes some hundredths of a second.
-            tls = await asyncio.to_thread(_tls, self._section)
-        async with self._connect(tls) as connection:
+        async with await self._connected() as connection:
             answer = await self._sign(connection, sign_request(wanted))
         data = answer.section("data", server=connection.server)
         return Issued(chain=chain_of(data, server=connection.server))
 
-    def _connect(self, tls: ssl.SSLContext | None) -> Connection:
-        section = self._section
+    async def keep_token(self, now: datetime) -> TokenLife | None:
+        """Renews the token of the spec where it is time; how long it is good then. None for one without end,
+        and where handclasp logs in by itself. Raises IssuerError."""
+        written = self._section.auth.token
+        if written is None:
+            return None
+        token = read_secret(written)
+        async with await self._connected() as connection:
+            return await kept_alive(connection, token, now)
+
+    async def _connected(self) -> Connection:
+        section, tls = self._section, None
+        if section.address.is_tls:
+            # Reading the system's CAs takes some hundredths of a second.
+            tls = await asyncio.to_thread(_tls, section)
         return Connection(str(section.address), namespace=section.namespace, tls=tls)
 
     async def _sign(self, connection: Connection, body: Mapping[str, Any]) -> Answer:

@@ -1,7 +1,7 @@
 """Tokens for Vault: from a file, by AppRole or by client certificate (edge: clock).
 
 A token from a login is kept until two thirds of its time have gone, so that many identities cost one
-login; it lives in memory only.
+login; it lives in memory only. One that was given is kept alive between uses (`kept_alive`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from handclasp.certs.secret import Secret
@@ -24,11 +26,31 @@ if TYPE_CHECKING:
     from handclasp.spec.issuer_vault import VaultAuth
 
 
+_SHORTEST_LOOK = timedelta(seconds=1)
+_NEARLY_HALF = timedelta(seconds=1)
+"""Times to live are told in whole seconds."""
+
+
 @dataclass(slots=True)
 class _Kept:
     token: Secret[bytes]
     until: float
     """Monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLife:
+    """Until when a token is good, as the server says (aware UTC): `begin` is a full time before its `end`."""
+
+    begin: datetime
+    end: datetime
+
+    def look_after(self, now: datetime) -> timedelta:
+        """How long until it should be seen to: half of its full time before its end, and once that has gone,
+        since it was renewed no further, half of what is left."""
+        left = self.end - now
+        early = left - (self.end - self.begin) / 2
+        return max(early if early > timedelta() else left / 2, _SHORTEST_LOOK)
 
 
 class Login:
@@ -85,6 +107,65 @@ class Login:
         cert = self._auth.cert
         assert cert is not None  # the model: exactly one of the three
         return f"auth/{cert.mount.rstrip('/')}/login", {"name": cert.role} if cert.role else {}
+
+
+async def kept_alive(
+    connection: Connection, token: Secret[bytes], now: datetime
+) -> TokenLife | None:
+    """How long the token is good, after it was renewed where half of its full time has gone; None: without
+    end.
+
+    It may always look at itself and renew itself by the policy `default`. Raises IssuerError.
+    """
+    life = await _life(connection, token, now)
+    if life is not None and life.end - now <= (life.end - life.begin) / 2 + _NEARLY_HALF:
+        await _renew(connection, token)
+        life = await _life(connection, token, now)
+    return life
+
+
+async def _life(connection: Connection, token: Secret[bytes], now: datetime) -> TokenLife | None:
+    """https://openbao.org/api-docs/auth/token/#lookup-a-token-self"""
+    try:
+        answer = await connection.get("auth/token/lookup-self", token=token)
+    except Refused as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        raise Refused(
+            f"{error.message} (auth/token/lookup-self)",
+            status=error.status,
+            hint="Look whether the token has run out; it is kept alive by its policy `default`, and without"
+            " that nobody sees its end.",
+            permanent=True,
+        ) from error
+    return token_life(answer.section("data", server=connection.server), now)
+
+
+def token_life(data: Mapping[str, Any], now: datetime) -> TokenLife | None:
+    """What a server says of a token; None for one without end."""
+    left, full = (_seconds(data.get(key)) for key in ("ttl", "creation_ttl"))
+    end = _moment(data.get("expire_time"))  # null for a token without end
+    if end is None and not left:
+        return None
+    end = end or now + left
+    return TokenLife(end - max(left, full, _seconds(data.get("period"))), end)
+
+
+def _seconds(value: object) -> timedelta:
+    number = value if isinstance(value, int) and 0 < value < 10**10 else 0
+    return timedelta(seconds=number)
+
+
+def _moment(text: object) -> datetime | None:
+    """RFC 3339 in the server's own time zone, with nanoseconds, of which none are kept: the same moment is
+    the same each time."""
+    try:
+        told = datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None
+    if told is None or told.tzinfo is None:
+        return None
+    return told.astimezone(UTC).replace(microsecond=0)
 
 
 async def _renew(connection: Connection, token: Secret[bytes]) -> None:

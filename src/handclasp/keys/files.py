@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import secrets
+import select
 import shlex
 import stat
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from handclasp.findings import Finding, Severity, Where, found
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PIPE_SILENCE_SECONDS = 30.0
+"""Nobody may ever write into a FIFO; a program behind a pipe may ask a person for a password first."""
 
 # Beyond 0640: group write or execute, anything for others.
 _TOO_WIDE = 0o037
@@ -48,20 +52,21 @@ def read_file(
     """Read a regular file of at most so many bytes, links followed.
 
     With `pipes` a pipe is read as well, to its end: the shell's `<(command)` is one. It has no mode and
-    no owner. `unreadable` is the slug for what is neither missing, forbidden nor a directory: too large,
-    a device, an input/output error.
+    no owner, and must not be silent for PIPE_SILENCE_SECONDS. `unreadable` is the slug for what is neither
+    missing, forbidden nor a directory: too large, a device, a silent pipe, an input/output error.
     """
     where = Where(file=str(path))
     try:
         pipe = pipes and stat.S_ISFIFO(path.stat().st_mode)
-        # Non-blocking: opening a FIFO that nobody writes to must not hang the agent.
-        patience = 0 if pipe else os.O_NONBLOCK
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | patience)
+        # Non-blocking: opening a FIFO that nobody writes to must not hang.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             status = os.fstat(descriptor)
             problem = None if pipe else _unsuitable(status, where, unreadable)
             data = None
-            if problem is None:
+            if pipe and (data := from_pipe(descriptor, most + 1)) is None:
+                problem = found(unreadable, _SILENT, where=where, fix=_WRITE)
+            elif problem is None and not pipe:
                 with os.fdopen(descriptor, "rb", closefd=False) as stream:
                     data = stream.read(most + 1)
         finally:
@@ -83,6 +88,30 @@ def read_file(
         owner=status.st_uid,
         problem=problem,
     )
+
+
+_SILENT = f"it is a pipe, and nothing came out of it for {PIPE_SILENCE_SECONDS:.0f} seconds"
+_WRITE = "See that a program writes into it and ends, or give a regular file."
+
+
+def from_pipe(descriptor: int, most: int) -> bytes | None:
+    """What comes out of a pipe opened with O_NONBLOCK, to its end or so many bytes; None when it is silent
+    for PIPE_SILENCE_SECONDS. Raises OSError."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    data = bytearray()
+    while len(data) < most:
+        # A FIFO into which nobody has written yet has not ended, though reading it would say so.
+        if not waiting.poll(PIPE_SILENCE_SECONDS * 1000):
+            return None
+        try:
+            piece = os.read(descriptor, min(most - len(data), 1 << 16))
+        except BlockingIOError:  # somebody else reads it too
+            continue
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
 
 
 def check_key_file(read: FileRead, *, allow_wide_mode: bool = False) -> list[Finding]:

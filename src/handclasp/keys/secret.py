@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handclasp.certs.secret import Secret
 from handclasp.errors import UsageError
+from handclasp.keys.files import PIPE_SILENCE_SECONDS, from_pipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,8 +54,7 @@ class SecretSource:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_LIMIT + 1)
+        data = _content(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
@@ -65,6 +66,22 @@ def _read(path: Path) -> bytes:
             f"secret file {path} is larger than {_LIMIT // 1024} KiB",
             hint="Give the file that holds the passphrase, alone on one line.",
         )
+    return data
+
+
+def _content(path: Path) -> bytes:
+    """One byte more than a secret may have, at most."""
+    # Opening a FIFO that nobody writes to would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                return stream.read(_LIMIT + 1)
+        data = from_pipe(descriptor, _LIMIT + 1)
+    finally:
+        os.close(descriptor)
+    if data is None:
+        raise ValueError(f"nothing came out of the pipe for {PIPE_SILENCE_SECONDS:.0f} seconds")
     return data
 
 

@@ -155,9 +155,10 @@ class Callers:
             for key in sorted(last)
         )
 
-    def current(self, now: datetime) -> tuple[Caller, ...]:
-        """Certificates in use: seen in the last day, not ended, and without one that took its place."""
-        seen = [one for one in self if one.last_seen >= now - DAY]
+    def current(self, now: datetime, within: timedelta = DAY) -> tuple[Caller, ...]:
+        """Certificates in use: seen in the last day, or within the time that is asked for, not ended, and
+        without one that took its place."""
+        seen = [one for one in self if one.last_seen >= now - within]
         return tuple(
             one for one in _not_replaced(seen) if one.not_after is not None and one.not_after >= now
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from handclasp.certs.contents import Contents
     from handclasp.certs.material import IdentityMaterial, Material, TrustMaterial
     from handclasp.findings import Finding
+    from handclasp.monitor.callers import Caller
     from handclasp.monitor.uses import Uses
 
 
@@ -109,6 +110,30 @@ def entries_of_issuers(
     return entries
 
 
+def entries_of_callers(callers: Iterable[Caller]) -> list[Entry]:
+    """One for each certificate that callers of a link presented. Those whose end could not be read are left
+    out; where that is the beginning, they began when they were first seen."""
+    return [
+        Entry(
+            source=f"ingress {one.link}",
+            name=f"ingress {one.link}",
+            members=(
+                Member(
+                    kind=Kind.CALLER,
+                    subject=one.subject or f"serial {one.serial}",
+                    not_before=one.not_before or one.first_seen,
+                    not_after=one.not_after,
+                    sha256=None,
+                ),
+            ),
+            breaks=(f"ingress {one.link} refuses it",),
+            seen=one.last_seen,
+        )
+        for one in callers
+        if one.not_after is not None
+    ]
+
+
 def _identity(name: str, identity: IdentityMaterial, breaks: tuple[str, ...]) -> Entry:
     source, called = str(identity.certificate_file), f"identity {name}"
     if identity.leaf is None:
@@ -126,8 +151,15 @@ def _trust(
     name: str, trust: TrustMaterial, breaks: tuple[str, ...], lapsing: tuple[str, ...]
 ) -> list[Entry]:
     entries = [
-        Entry(source=str(file), name=name, members=(certificate_member(anchor),), breaks=breaks)
+        Entry(
+            source=str(file),
+            name=name,
+            members=(certificate_member(anchor),),
+            breaks=breaks,
+            renewed=trust.renewed,
+        )
         for anchor, file in zip(trust.anchors, trust.anchor_files, strict=True)
+        if anchor in trust.lasting
     ]
     entries += [
         Entry(source=str(file), name=name, members=(list_member(crl),), breaks=lapsing)

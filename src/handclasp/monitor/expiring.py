@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from handclasp.certs.material import Material, TrustMaterial
 
-Kind = Literal["identity", "chain", "trust", "crl", "caller"]
+Kind = Literal["identity", "chain", "trust", "crl", "caller", "token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Expiring:
                 return f"the revocation list of '{self.subject}' in trust {self.name}"
             case "caller":
                 return f"the certificate of caller '{self.subject}' on link {self.name}"
+            case "token":
+                return f"the token of issuer {self.name}"
 
 
 def expiring(
@@ -83,7 +85,8 @@ def _all(
         if identity is None or identity.leaf is None:
             continue
         leaf = _certificate("identity", name, identity.leaf)
-        yield replace(leaf, renewed=name in issued)
+        begin = max(leaf.not_before, identity.had_since or leaf.not_before)
+        yield replace(leaf, not_before=begin, renewed=name in issued)
         for between in identity.chain:
             yield _certificate("chain", name, between)
     for name in trust:
@@ -105,12 +108,12 @@ def _certificate(kind: Kind, name: str, certificate: x509.Certificate) -> Expiri
 def _anchors(trust: TrustMaterial) -> Iterator[Expiring]:
     """A CA renewed with its key takes the place of its older certificate; another key is another CA."""
     newest: dict[tuple[bytes, bytes], x509.Certificate] = {}
-    for anchor in trust.anchors:
+    for anchor in trust.lasting:
         ca = anchor.subject.public_bytes(), spki(anchor.public_key())
         if ca not in newest or anchor.not_valid_after_utc > newest[ca].not_valid_after_utc:
             newest[ca] = anchor
     for anchor in newest.values():
-        yield _certificate("trust", trust.name, anchor)
+        yield replace(_certificate("trust", trust.name, anchor), renewed=trust.renewed)
 
 
 def _lists(trust: TrustMaterial) -> Iterator[Expiring]:

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from handclasp.certs import facts
-from handclasp.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from handclasp.monitor.limits import Limits
 
 
 class Kind(StrEnum):
@@ -24,6 +25,7 @@ class Kind(StrEnum):
     CERTIFICATE = "certificate"  # a leaf
     CA = "ca"
     CRL = "crl"
+    CALLER = "caller"  # a leaf that somebody else presented
     UNKNOWN = "unknown"  # nothing could be read
 
 
@@ -48,46 +50,20 @@ WORST_FIRST = (
 )
 """What does not work stands before what is not known, and that before what still has time."""
 
-RENEWED_SHARE = 1 / 6
-"""Renewal begins when a third is left; half of that tells of something wrong, as monitor.warnings has it."""
-
 _FAR = timedelta.max
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """With so much time left, or less, something is `warn` or `critical`.
-
-    Raises UsageError when critical would come before warn.
-    """
-
-    warn: timedelta = timedelta(days=30)
-    critical: timedelta = timedelta(days=7)
-
-    def __post_init__(self) -> None:
-        if self.critical > self.warn:
-            raise UsageError(
-                "the critical time is longer than the warning time",
-                hint="Give --warn the longer of the two.",
-            )
-
-    def renewed(self, lifetime: timedelta) -> Limits:
-        """Those for what is renewed by us in time: before less than RENEWED_SHARE of its lifetime is left it
-        is no news that it ends soon. `critical` shrinks in proportion, so that it stays the later one."""
-        warn = min(self.warn, max(lifetime, timedelta()) * RENEWED_SHARE)
-        return Limits(warn, min(self.critical, warn * (self.critical / self.warn)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One certificate or revocation list. Times are aware; `not_after` None is a list without
-    nextUpdate, which never lapses. `subject` of a list is its issuer."""
+    nextUpdate, which never lapses. `subject` of a list is its issuer. `sha256` None: only what nginx tells of
+    a certificate is known."""
 
     kind: Kind
     subject: str
     not_before: datetime
     not_after: datetime | None
-    sha256: str
+    sha256: str | None
 
     def __str__(self) -> str:
         return f"CRL of {self.subject}" if self.kind is Kind.CRL else self.subject
@@ -99,7 +75,8 @@ class Entry:
 
     `name` is what a spec calls it, `breaks` what stops working with it, in sentences. `problem` says why
     there are no members. `verification` is what came of verifying a remote chain: `ok`, the reason why
-    not, or None where nobody asked. `renewed`: handclasp renews the leaf in time.
+    not, or None where nobody asked. `renewed`: handclasp renews the leaf in time. `seen`: when a caller
+    presented it last.
     """
 
     source: str
@@ -109,6 +86,7 @@ class Entry:
     problem: str | None = None
     verification: str | None = None
     renewed: bool = False
+    seen: datetime | None = None
 
     @property
     def subject(self) -> str | None:
@@ -124,19 +102,30 @@ class Entry:
     def place(self) -> str:
         """Where it is, in a sentence."""
         if self.name in (None, self.source):
-            return self.source
-        return f"{self.name}, {self.source}"
+            return self.told_source
+        return f"{self.name}, {self.told_source}"
+
+    @property
+    def called(self) -> str:
+        """The place, and of a link's callers which one."""
+        return f"caller '{self.subject}' of {self.place}" if self.seen else self.place
+
+    @property
+    def told_source(self) -> str:
+        """The source, with when it was seen there."""
+        return self.source if self.seen is None else f"{self.source}, {_ago(self.seen)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """An entry at a moment. `decided_by` is the member with the worst state, the first to end among
-    several; `left` the time until it ends, negative when it has."""
+    several; `left` the time until it ends, negative when it has, and `limits` those that count for it."""
 
     entry: Entry
     state: State
     decided_by: Member | None = None
     left: timedelta | None = None
+    limits: Limits | None = None
 
     @property
     def days_left(self) -> int | None:
@@ -158,7 +147,8 @@ class Judged:
 def state_of(
     not_before: datetime, not_after: datetime | None, *, now: datetime, limits: Limits
 ) -> State:
-    """The state of one certificate or list. What has ended counts as expired, however it began."""
+    """The state of one certificate or list, whose own limits these are. What has ended counts as expired,
+    however it began."""
     if not_after is not None and now > not_after:
         return State.EXPIRED
     if now < not_before:
@@ -176,18 +166,26 @@ def judge(entry: Entry, *, now: datetime, limits: Limits) -> Judged:
     if not entry.members:
         return Judged(entry=entry, state=State.UNREADABLE)
 
+    def own(member: Member) -> Limits:
+        renewed = entry.renewed and member is entry.members[0]
+        end = member.not_after
+        return limits if end is None else limits.of(end - member.not_before, renewed=renewed)
+
     def state(member: Member) -> State:
-        own = limits
-        if entry.renewed and member is entry.members[0] and member.not_after is not None:
-            own = limits.renewed(member.not_after - member.not_before)
-        return state_of(member.not_before, member.not_after, now=now, limits=own)
+        return state_of(member.not_before, member.not_after, now=now, limits=own(member))
 
     def badness(member: Member) -> tuple[int, timedelta]:
         left = _left(member, now)
         return WORST_FIRST.index(state(member)), _FAR if left is None else left
 
     worst = min(entry.members, key=badness)
-    return Judged(entry=entry, state=state(worst), decided_by=worst, left=_left(worst, now))
+    return Judged(
+        entry=entry,
+        state=state(worst),
+        decided_by=worst,
+        left=_left(worst, now),
+        limits=own(worst),
+    )
 
 
 def worst_first(judged: Iterable[Judged]) -> list[Judged]:
@@ -219,6 +217,10 @@ def why(judged: Judged) -> str | None:
             return f"{named}is not valid before {facts.date(member.not_before)}"
         case _:
             return f"{named}{'lapses' if lapses else 'expires'} on {end}"
+
+
+def _ago(seen: datetime) -> str:
+    return f"last seen {seen:%Y-%m-%d %H:%M} UTC"
 
 
 def _left(member: Member, now: datetime) -> timedelta | None:

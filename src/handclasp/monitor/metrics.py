@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from handclasp.monitor.warnings import Thresholds
+from handclasp.monitor.limits import Limits
 from handclasp.spec.access import Reason
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Readings:
     links: Sequence[LinkReading]
     identities: Sequence[str]
     expiring: Sequence[Expiring]
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    limits: Limits = field(default_factory=Limits)
     not_taken: int = 0
     """New files that were not taken."""
     renewals: Mapping[tuple[str, str], bool] = field(default_factory=dict)
@@ -243,7 +243,8 @@ def _ends(readings: Readings) -> Iterator[Metric]:
         labels=labels,
     )
     for one in readings.expiring:
-        values, own = (one.kind, one.name, one.subject), readings.thresholds.of(one)
+        values = one.kind, one.name, one.subject
+        own = readings.limits.of(one.lifetime, renewed=one.renewed)
         ends.add_metric(values, one.not_after.timestamp())
         warned.add_metric(values, (one.not_after - own.warn).timestamp())
         critical.add_metric(values, (one.not_after - own.critical).timestamp())

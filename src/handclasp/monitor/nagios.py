@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from handclasp.monitor.expiry import State, why, worst_first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from handclasp.monitor.expiry import Judged, Limits
+    from handclasp.monitor.expiry import Judged
 
 _LONGEST = 300  # characters of what is said of the worst; plugins' first lines are cut at some KiB
 
@@ -48,7 +48,7 @@ def status_of(judged: Sequence[Judged]) -> Status:
     return min((_STATUS[one.state] for one in judged), key=_GRAVEST_FIRST.index)
 
 
-def line(judged: Sequence[Judged], limits: Limits) -> str:
+def line(judged: Sequence[Judged]) -> str:
     """`HANDCLASP CRITICAL - 1 critical, 9 ok; …|'nearest'=6d;30:;7: …`.
 
     Performance data are the days until the nearest end, and how many there are in each state: their
@@ -62,13 +62,7 @@ def line(judged: Sequence[Judged], limits: Limits) -> str:
     worst = worst_first(judged)[0]
     if (reason := why(worst)) is not None:
         told += f"; {_worst(worst)}{reason}"
-    ends = [one.left for one in judged if one.left is not None]
-    data = (
-        [f"'nearest'={_days(min(ends))};{_days(limits.warn)}:;{_days(limits.critical)}:"]
-        if ends
-        else []
-    )
-    data += [f"'{state}'={counts[state]};;;0" for state in State]
+    data = [*_nearest(judged), *(f"'{state}'={counts[state]};;;0" for state in State)]
     return f"HANDCLASP {status.name} - {_plain(told)}|{' '.join(data)}"
 
 
@@ -77,10 +71,18 @@ def unknown(reason: str) -> str:
     return f"HANDCLASP {Status.UNKNOWN.name} - {_plain(reason)}"
 
 
+def _nearest(judged: Sequence[Judged]) -> Iterator[str]:
+    """With its own limits: below them is where it becomes a warning, and critical."""
+    ends = [(one.left, one.limits) for one in judged if one.left is not None and one.limits]
+    if ends:
+        left, own = min(ends, key=lambda end: end[0])
+        yield f"'nearest'={_days(left)};{_days(own.warn)}:;{_days(own.critical)}:"
+
+
 def _worst(worst: Judged) -> str:
     entry = worst.entry
-    subject = f" '{entry.subject}'" if entry.subject else ""
-    return f"{entry.place}{subject}: "
+    subject = f" '{entry.subject}'" if entry.subject and not entry.seen else ""
+    return f"{entry.called}{subject}: "
 
 
 def _plain(text: str) -> str:

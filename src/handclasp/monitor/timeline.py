@@ -57,6 +57,9 @@ def _events(entry: Entry, now: datetime) -> Iterator[Event]:
             yield Event(at=member.not_after, entry=entry, member=member, what=what)
 
 
+_KINDS = {Kind.CA: "CA", Kind.CRL: "CRL of", Kind.CALLER: "caller"}
+
+
 def _verb(member: Member, *, over: bool) -> str:
     if member.kind is Kind.CRL:
         return "lapsed" if over else "lapses"
@@ -67,5 +70,5 @@ def _called(entry: Entry, member: Member) -> str:
     """`identity svc-b`, `CA 'CN=…' of identity svc-b`, `certificate 'CN=…' of client.pem`."""
     if entry.name and member is entry.members[0] and member.kind is Kind.CERTIFICATE:
         return entry.name
-    kind = {Kind.CA: "CA", Kind.CRL: "CRL of"}.get(member.kind, "certificate")
+    kind = _KINDS.get(member.kind, "certificate")
     return f"{kind} '{member.subject}' of {entry.name or entry.source}"

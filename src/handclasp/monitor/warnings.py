@@ -9,19 +9,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from handclasp.spec.events import CRITICAL, WARN
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from handclasp.monitor.expiring import Expiring
+    from handclasp.monitor.limits import Limits
     from handclasp.spec.events import EventName
 
 AGAIN = timedelta(days=1)
-_SHARE = 1 / 3
-_SHARE_OF_RENEWED = 1 / 6
-"""What handclasp renews is renewed when a third is left: only half of that tells of something wrong."""
 
 
 class Level(StrEnum):
@@ -36,28 +32,14 @@ class Level(StrEnum):
 _GRAVITY = {level: gravity for gravity, level in enumerate(Level)}
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Time left at which something is a warning, and critical."""
-
-    warn: timedelta = WARN
-    critical: timedelta = CRITICAL
-
-    def of(self, one: Expiring) -> Thresholds:
-        """Those for something that lives so long: to warn when more than a third of it is left would be to
-        warn always. `critical` shrinks in proportion, so that it stays the later one."""
-        share = _SHARE_OF_RENEWED if one.renewed else _SHARE
-        warn = min(self.warn, max(one.lifetime, timedelta()) * share)
-        return Thresholds(warn, min(self.critical, warn * (self.critical / self.warn)))
-
-    def level(self, one: Expiring, now: datetime) -> Level:
-        """How near its end is. A certificate's last second is notAfter itself (RFC 5280 section 4.1.2.5)."""
-        own, left = self.of(one), one.not_after - now
-        if left < timedelta():
-            return Level.EXPIRED
-        if left <= own.critical:
-            return Level.CRITICAL
-        return Level.WARNING if left <= own.warn else Level.OK
+def level_of(one: Expiring, limits: Limits, now: datetime) -> Level:
+    """How near its end is. A certificate's last second is notAfter itself (RFC 5280 section 4.1.2.5)."""
+    own, left = limits.of(one.lifetime, renewed=one.renewed), one.not_after - now
+    if left < timedelta():
+        return Level.EXPIRED
+    if left <= own.critical:
+        return Level.CRITICAL
+    return Level.WARNING if left <= own.warn else Level.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +71,9 @@ class Said:
     times: Mapping[tuple[Expiring, Level], datetime] = field(default_factory=dict)
 
 
-def near(items: Iterable[Expiring], thresholds: Thresholds, now: datetime) -> tuple[Ending, ...]:
+def near(items: Iterable[Expiring], limits: Limits, now: datetime) -> tuple[Ending, ...]:
     """Every end that is near or past, the gravest and nearest first."""
-    levels = ((one, thresholds.level(one, now)) for one in items)
+    levels = ((one, level_of(one, limits, now)) for one in items)
     found = [Ending(one, level, now) for one, level in levels if level is not Level.OK]
     return tuple(sorted(found, key=lambda one: (-_GRAVITY[one.level], one.about.not_after)))
 

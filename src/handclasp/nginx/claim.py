@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _OURS = frozenset(
     {
         *("lock", "layout_version", "generation", "identities", "trust", "nginx", "run", "ca"),
-        *("issued", "lists", "acme", CHALLENGES, ANSWERING),
+        *("issued", "failing", "lists", "bundles", "acme", CHALLENGES, ANSWERING),
         *(switch.PENDING, switch.LAST),
     }
 )

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from handclasp.certs.material import IdentityMaterial
 
 
-def older(current: IdentityMaterial, new: IdentityMaterial) -> Finding | None:
-    """A finding when the new certificate began and ends before the one in effect.
+def older(
+    current: IdentityMaterial, new: IdentityMaterial, *, effect: str = "the one in effect"
+) -> Finding | None:
+    """A finding when the new certificate began and ends before the current one, which is called `effect`.
 
     Either alone is usual: a shorter lifetime from now on, or one that was issued with a longer one ahead.
     """
@@ -27,8 +29,8 @@ def older(current: IdentityMaterial, new: IdentityMaterial) -> Finding | None:
         return None
     return found(
         "certificate-older-than-current",
-        f"{facts.label(now)} of identity {new.name} is older than the one in effect: it ends on"
-        f" {_exact(now.not_valid_after_utc)}, the one in effect on {_exact(then.not_valid_after_utc)}",
+        f"{facts.label(now)} of identity {new.name} is older than {effect}: it ends on"
+        f" {_exact(now.not_valid_after_utc)}, that one on {_exact(then.not_valid_after_utc)}",
         where=Where(str(new.certificate_file)),
     )
 

@@ -12,6 +12,7 @@ from handclasp.spec.checks.listeners import check_listeners
 from handclasp.spec.checks.lists import check_lists
 from handclasp.spec.checks.names import check_names
 from handclasp.spec.checks.tokens import check_tokens
+from handclasp.spec.checks.trust_domains import check_trust_domains
 
 if TYPE_CHECKING:
     from handclasp.findings import Finding
@@ -28,6 +29,7 @@ def check_spec(loaded: LoadedSpec, *, insecure_allowed: bool) -> list[Finding]:
         *check_issuers(loaded),
         *check_issuer_kinds(loaded),
         *check_lists(loaded),
+        *check_trust_domains(loaded),
         *check_tokens(loaded),
         *check_listeners(loaded),
         *check_egress(loaded, insecure_allowed=insecure_allowed),

@@ -47,8 +47,8 @@ Hooks = Annotated[list[Hook], Shorthand(expand=_one_as_list, short="item")]
 
 
 class Expiry(Section):
-    """How long before the end of a certificate or list the agent warns; never earlier than when a third of
-    its lifetime is left."""
+    """How long before the end of a certificate or list the agent and `handclasp expiry` warn; never earlier
+    than when a third of its lifetime is left, a twelfth for critical."""
 
     warn: Duration = WARN
     """Time left at which it is a warning."""

@@ -72,7 +72,7 @@ class VaultAuth(Section):
     )
 
     token: Secret | None = None
-    """A token, read anew each time; renewed at every use where it can be."""
+    """A token, read anew each time; renewed when half of its time has gone, where it can be."""
     approle: AppRole | None = None
     cert: CertificateLogin | None = None
 

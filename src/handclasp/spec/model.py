@@ -11,6 +11,7 @@ from handclasp.spec.links import EgressLink, IngressLink, Name
 from handclasp.spec.lists import ExpiredLists, ListEntries, WhenExpired
 from handclasp.spec.policy import ACCOUNT_PATTERN, Secret, Section, Tls, TlsPolicy
 from handclasp.spec.rotation import Rotation
+from handclasp.spec.trust_spiffe import SpiffeBundle, with_trust_domains
 from handclasp.spec.types import (
     Argument,
     DnsServer,
@@ -85,6 +86,8 @@ class Trust(Section):
     """What happens to callers when a list has run out: fail-closed refuses them."""
     public: Literal["system"] | None = None
     """The operating system's bundle of public CAs; for upstreams only, never for clients."""
+    spiffe: SpiffeBundle | None = None
+    """The bundle of a SPIFFE trust domain in the place of files; it may change while nginx serves."""
 
 
 class Pkcs11(Section):
@@ -175,3 +178,7 @@ class Spec(Section):
     on_event: Hooks = Field(default_factory=list)
     """Programs that are run when something happens."""
     log: Log = Field(default_factory=Log)
+
+    @model_validator(mode="after")
+    def _trust_domains(self) -> "Spec":
+        return with_trust_domains(self)

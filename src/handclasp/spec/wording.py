@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handclasp.spec import issuer, issuer_acme, issuer_vault, links, policy, rotation, types
+from handclasp.spec import (
+    issuer,
+    issuer_acme,
+    issuer_vault,
+    links,
+    policy,
+    rotation,
+    trust_spiffe,
+    types,
+)
 from handclasp.spec import model as spec_model
 from handclasp.spec.names import fit_name
 
@@ -48,6 +57,10 @@ _FORMS = {
     spec_model.MODULE_VALUE_PATTERN: Form("one line of text"),
     rotation.TRIAL_PATH_PATTERN: Form(
         "a path (it begins with / and has no blanks)", lambda text: f"/{text.strip()}"
+    ),
+    trust_spiffe.TRUST_DOMAIN_PATTERN: Form(
+        "a SPIFFE trust domain (lower-case letters, digits, dots, hyphens and underscores)",
+        lambda text: text.strip().removeprefix("spiffe://").partition("/")[0].lower(),
     ),
     issuer.WORD_PATTERN: Form("a word without blanks, in ASCII"),
     issuer_acme.EMAIL_PATTERN: Form(

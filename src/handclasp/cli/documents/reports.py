@@ -121,6 +121,8 @@ class IdentityDocument(Document):
     subject: str
     not_after: str
     days_left: int
+    ended: bool
+    """It has expired: links with it are down, and the agent is not ready."""
     version: str
     renewal: RenewalDocument | None
     """How it is renewed; null for a certificate that comes from a file."""
@@ -190,18 +192,31 @@ class CallersSeenDocument(Document):
     authorities: list[AuthorityDocument]
 
 
+class AwaitedDocument(Document):
+    """New files that are given some time to hold together, as a certificate whose key is still to come."""
+
+    since: str
+    """When the first of them changed (ISO 8601, UTC)."""
+    why: str
+    """Why they do not hold together."""
+
+
 class StatusDocument(Document):
     """`handclasp status --format json`, and GET /status.json."""
 
     name: str
     ready: bool
-    """nginx serves what is in effect, and no key is in a token that is away. /readyz says the same."""
+    """nginx serves what is in effect, no key is in a token that is away, and no identity in use has expired.
+    /readyz says the same."""
     agent: AgentDocument
     nginx: NginxDocument
     generation: int
     refused_change: str | None
-    not_taken: dict[str, str]
     """Why the spec on disk is not the one in effect; null when it is."""
+    not_taken: dict[str, str]
+    """By what they are for, why new files on disk are not what is served."""
+    awaited: dict[str, AwaitedDocument]
+    """By what they are for, new files that do not hold together yet."""
     tokens: TokensDocument | None
     """null when no key is in a token."""
     callers: CallersDocument

@@ -1,13 +1,17 @@
 """`handclasp expiry`.
 
 ``files``        files and directories become entries
+``callers``      what the agent knows of callers' certificates
 ``endpoints``    servers are asked for their chains, many at once
 ``credentials``  as whom they are asked, and whom to believe
 ``report``       the table, the timeline and the JSON
+``textfile``     the file for Prometheus' node_exporter
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from handclasp.monitor.expiry import Entry, Judged, Limits
+    from handclasp.monitor.expiry import Entry, Judged
+    from handclasp.monitor.limits import Limits
     from handclasp.spec.load import LoadedSpec
 
 _UNKNOWN = 3  # of Nagios; monitor.nagios.Status, which is not loaded for a wrong option
@@ -83,12 +88,15 @@ class _NagiosCommand(click.Command):
     "--peers", is_flag=True, help="Ask the upstreams of the spec too, with the links' identities."
 )
 @click.option(
-    "--warn", type=_Duration(), help="Time left at which to warn; default: the spec's, else 30d."
+    "--warn",
+    type=_Duration(),
+    help="Time left at which to warn; default: the spec's, else 30d, but a third of the"
+    " lifetime at most.",
 )
 @click.option(
     "--critical",
     type=_Duration(),
-    help="Time left at which it is critical; default: the spec's, else 7d.",
+    help="Time left at which it is critical; default: the spec's, else 7d, but a twelfth at most.",
 )
 @click.option("--at", type=Moment(), help="As if it were then: ISO 8601, a bare date is 00:00 UTC.")
 @click.option("--timeline", is_flag=True, help="What breaks when, in order.")
@@ -132,11 +140,12 @@ class _NagiosCommand(click.Command):
 @click.option(
     "--textfile",
     type=click.Path(path_type=Path),
-    help="Write the ends for Prometheus' node_exporter as well, as NAME.prom.",
+    metavar="FILE.prom",
+    help="Write the ends for Prometheus' node_exporter as well.",
 )
 @format_option
 def expiry(nagios: bool, **options: Any) -> int:
-    """Say what expires when, worst first: files, directories, a spec, servers.
+    """Say what expires when, worst first: files, directories, a spec and who calls its links, servers.
 
     Certificates, PKCS#7, PKCS#12 and revocation lists are told from their bytes; a server is a URL or
     HOST:PORT. Exit code 0: everything has time; 1: something is near its end, over, or unreadable;
@@ -145,7 +154,9 @@ def expiry(nagios: bool, **options: Any) -> int:
     if not nagios:
         return _run(nagios=False, **options)
     try:
-        return _run(nagios=True, **options)
+        # Of what a plugin says on standard error nobody hears, or it counts as a failure (check_by_ssh).
+        with contextlib.redirect_stderr(io.StringIO()):
+            return _run(nagios=True, **options)
     except HandclaspError as error:
         from handclasp.monitor.nagios import unknown
 
@@ -169,25 +180,30 @@ def _run(
     **options: Any,
 ) -> int:
     from handclasp.agent.clock import SystemClock
+    from handclasp.cli.expiry.callers import without_many
     from handclasp.cli.expiry.report import Report
+    from handclasp.cli.expiry.textfile import check_textfile, write_textfile
     from handclasp.monitor.expiry import judge, worst_first
 
     if nagios and (timeline or form == "json"):
         raise UsageError("--nagios prints one line: leave out --timeline and --format")
     if until is not None and not timeline:
         raise UsageError("--until is for --timeline")
+    if textfile is not None:
+        check_textfile(textfile)
     loaded = _spec(spec, sources, wanted=peers or options["identity"] is not None)
     limits = _limits(loaded, warn, critical)
-    now = at or SystemClock().now()
+    present = SystemClock().now()
+    now = at or present
     whole = loaded is not None and (spec is not None or not sources)
-    entries = _entries(sources, loaded, whole=whole, peers=peers, **options)
-    judged = worst_first(judge(one, now=now, limits=limits) for one in entries)
+    entries = _entries(sources, loaded, whole=whole, peers=peers, present=present, **options)
+    judged = without_many(worst_first(judge(one, now=now, limits=limits) for one in entries))
     if textfile is not None:
-        _write(textfile, judged, now)
+        write_textfile(textfile, judged, now)
     if nagios:
         from handclasp.monitor.nagios import line, status_of
 
-        click.echo(line(judged, limits))
+        click.echo(line(judged))
         return int(status_of(judged))
     report = Report(judged, now=now, timeline=timeline, until=until)
     if form == "json":
@@ -215,17 +231,19 @@ def _limits(
     loaded: LoadedSpec | None, warn: timedelta | None, critical: timedelta | None
 ) -> Limits:
     """The options, else what the spec says, else a month and a week."""
-    from handclasp.monitor.expiry import Limits
+    from handclasp.monitor.limits import Limits
 
     usual = Limits()
     if loaded is not None:
         usual = Limits(loaded.spec.expiry.warn, loaded.spec.expiry.critical)
     # With one of the two alone the other must not get in its way.
     if warn is not None and critical is None:
-        return Limits(warn, min(warn, usual.critical))
+        return Limits(warn, min(warn, usual.critical), warn_as_given=True)
     if critical is not None and warn is None:
-        return Limits(max(critical, usual.warn), critical)
-    return Limits(warn or usual.warn, critical or usual.critical)
+        return Limits(max(critical, usual.warn), critical, critical_as_given=True)
+    if warn is None or critical is None:
+        return usual
+    return Limits(warn, critical, warn_as_given=True, critical_as_given=True)
 
 
 def _entries(
@@ -234,6 +252,7 @@ def _entries(
     *,
     whole: bool,
     peers: bool,
+    present: datetime,
     state_dir: Path | None,
     exclude: Sequence[str],
     password_file: Path | None,
@@ -244,6 +263,7 @@ def _entries(
 ) -> list[Entry]:
     """Everything that was asked for; `whole`: all that the spec names. Raises UsageError when that is
     nothing."""
+    from handclasp.cli.expiry.callers import callers_of
     from handclasp.cli.expiry.credentials import entries_of, links_of, read_credentials
     from handclasp.cli.expiry.endpoints import ask, parse_endpoint
     from handclasp.cli.expiry.files import entries_below
@@ -256,6 +276,7 @@ def _entries(
     entries: list[Entry] = []
     if whole and loaded is not None:
         entries += entries_of(loaded, state_dir)
+        entries += callers_of(loaded, state_dir, now=present)
     entries += entries_below(paths, password=password, exclude=exclude)
     given = read_credentials(loaded, state_dir, password=password, **asking)
     groups = [(given, remote)] if remote else []
@@ -267,18 +288,6 @@ def _entries(
             hint="Name files, directories, servers as https://HOST, or a spec with -c.",
         )
     return entries
-
-
-def _write(path: Path, judged: Sequence[Judged], now: datetime) -> None:
-    """In one step: the collector may read at any moment, as an account of its own."""
-    from handclasp.keys.files import replace_file
-    from handclasp.keys.output import cannot_write
-    from handclasp.monitor.textfile import textfile
-
-    try:
-        replace_file(path, textfile(judged, now=now).encode(), 0o644)
-    except OSError as problem:
-        raise cannot_write(problem, path) from None
 
 
 def _exit_code(judged: Sequence[Judged]) -> ExitCode:

@@ -111,7 +111,7 @@ async def _ask(
         async with free:
             seen = await _observed(asking, endpoint, timeout)
         told()
-        entry = _entry(endpoint, seen, verified=asking.trust is not None)
+        entry = _entry(endpoint, seen, verified=asking.trust is not None, timeout=timeout)
         if endpoint.link is None:
             return entry
         breaks = (f"{endpoint.link} refuses its upstream",)
@@ -138,14 +138,18 @@ async def _observed(asking: Asking, endpoint: Endpoint, timeout: float) -> Obser
     )
 
 
-def _entry(endpoint: Endpoint, seen: Observation, *, verified: bool) -> Entry:
+def _entry(endpoint: Endpoint, seen: Observation, *, verified: bool, timeout: float) -> Entry:
     if seen.peer is None:
         reason = "it sent none"
         if seen.failure is not None:
             number = seen.failure.errno
-            # asyncio has words of its own for what the system says.
-            known = seen.failure.kind is FailureKind.OS and number is not None
-            reason = os.strerror(number or 0) if known else seen.failure.text
+            reason = seen.failure.text
+            if seen.failure.kind is FailureKind.OS and number is not None:
+                reason = os.strerror(
+                    number
+                )  # asyncio has words of its own for what the system says
+            elif seen.failure.kind is FailureKind.TIMEOUT:
+                reason = f"no answer within {timeout:g} s"
         told = "no certificate was seen" if seen.reached else "it cannot be reached"
         return Entry(source=endpoint.source, problem=f"{told}: {reason}")
     certificates: list[x509.Certificate] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ _SUFFIXES = frozenset(
 )
 """What bears one of these below a directory was put there as a certificate."""
 _KEY = ".key"
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)+")
 _NOTHING_KNOWN = frozenset({"not-pem", "pem-empty-or-corrupt"})
 
 
@@ -74,11 +76,17 @@ def _nothing(one: ReadFile) -> Entry:
     for finding in one.findings:
         if finding.severity is Severity.ERROR:
             problem = f"{finding.seen} [{finding.slug}]"
+            if finding.slug == "file-not-found" and _may_be_a_host(one.contents.source):
+                problem += f"; if a server is meant: https://{one.contents.source}"
             return Entry(source=one.contents.source, problem=problem)
     kinds = {"keys": "a private key", "csrs": "a signing request"}
     held = next((told for kind, told in kinds.items() if getattr(one.contents, kind)), "no object")
     problem = f"it holds {held}, no certificate and no revocation list"
     return Entry(source=one.contents.source, problem=problem)
+
+
+def _may_be_a_host(source: str) -> bool:
+    return bool(_HOST.fullmatch(source)) and Path(source).suffix.lower() not in {*_SUFFIXES, _KEY}
 
 
 def _found_below(one: ReadFile) -> list[Entry]:

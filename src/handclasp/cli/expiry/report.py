@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from handclasp.monitor.timeline import Event
 
 _HEAD = ("STATE", "DAYS", "LIFE LEFT", "ENDS", "KIND", "SUBJECT", "SOURCE")
+_DAY = timedelta(days=1)
 _COLOURS = {
     State.OK: "green",
     State.WARN: "yellow",
@@ -67,7 +70,7 @@ class Report:
         self._print_table()
         for one in self.judged:
             for note in _notes(one):
-                click.echo(printable(f"{one.entry.place}: {note}"))
+                click.echo(printable(f"{one.entry.called}: {note}"))
         counts = Counter(one.state for one in self.judged)
         told = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
         click.echo(f"{len(self.judged)} looked at: {told}")
@@ -90,13 +93,22 @@ def _row(one: Judged) -> tuple[str, ...]:
     # A line end in a name would be another row.
     return (
         one.state.value,
-        "-" if one.days_left is None else str(one.days_left),
+        _days(one),
         bar(one.life),
         f"{end:%Y-%m-%d %H:%M}" if end else "never" if member else "-",
         "-" if entry.kind is Kind.UNKNOWN else entry.kind.value,
         printable(entry.subject or "-").replace("\n", "\\n"),
         printable(entry.place).replace("\n", "\\n"),
     )
+
+
+def _days(one: Judged) -> str:
+    """Whole ones; a certificate of a day would have none left all its life, so the last two have tenths."""
+    if one.left is None:
+        return "-"
+    if timedelta() <= one.left < 2 * _DAY:
+        return f"{math.floor(one.left / _DAY * 10) / 10:.1f}"
+    return str(one.days_left)
 
 
 def _notes(one: Judged) -> list[str]:
@@ -118,7 +130,7 @@ def _record(one: Judged) -> dict[str, Any]:
     entry, decided = one.entry, one.decided_by
     end = decided.not_after if decided else None
     return {
-        "source": entry.source,
+        "source": entry.told_source,
         "name": entry.name,
         "kind": entry.kind.value,
         "subject": entry.subject,
@@ -132,6 +144,7 @@ def _record(one: Judged) -> dict[str, Any]:
         "chain": [_member(member) for member in entry.members],
         "breaks": list(entry.breaks),
         "verification": entry.verification,
+        "last_seen": entry.seen.isoformat() if entry.seen else None,
     }
 
 
@@ -149,7 +162,7 @@ def _event(event: Event) -> dict[str, Any]:
     return {
         "at": event.at.isoformat(),
         "starts": event.starts,
-        "source": event.entry.source,
+        "source": event.entry.told_source,
         "name": event.entry.name,
         "subject": event.member.subject,
         "what": event.what,

@@ -69,7 +69,8 @@ ENTRIES: tuple[Entry, ...] = (
     _check(
         "renewal-failing",
         "HC686",
-        "An identity could not be renewed, and what it has goes on serving until it ends.",
+        "An identity could not be renewed, or what was issued for it is not taken, and what it has goes on"
+        " serving until it ends; once it has ended this is an error.",
         "Mend what the last error names; handclasp goes on trying, more often as the end comes near.",
         Severity.WARNING,
     ),
@@ -90,5 +91,77 @@ ENTRIES: tuple[Entry, ...] = (
         " mapping); a CA for tests may be set to another port.",
         Severity.WARNING,
         see_also=("expose-missing",),
+    ),
+    _check(
+        "spiffe-bundle-not-received",
+        "HC689",
+        "A trust is the bundle of a SPIFFE trust domain, and the Workload API never gave it on this machine;"
+        " without it nobody is believed, so nothing is started.",
+        "Look whether the API's agent runs, whether this workload is registered, and whether its entry is"
+        " federated with the trust domain. Before a first `handclasp run` this is no mistake: it is asked for"
+        " before nginx starts.",
+        see_also=("identity-not-issued-yet",),
+    ),
+    _check(
+        "spiffe-bundle-not-heard",
+        "HC690",
+        "The Workload API cannot be heard, or says of a trust domain's bundle what cannot be used; the one"
+        " that was received last stays.",
+        "Mend what the sentence names; it is tried again all the time.",
+        Severity.WARNING,
+    ),
+    _check(
+        "spiffe-bundle-withdrawn",
+        "HC691",
+        "The Workload API gives the bundle of a trust domain no more, so nobody of that domain is believed"
+        " (SPIFFE Workload API, section 4.4).",
+        "If that is a mistake, federate this workload's entry with the trust domain again; else remove the"
+        " links and the trust.",
+        Severity.WARNING,
+    ),
+    _check(
+        "allow-outside-trust-domain",
+        "HC692",
+        "A link lets callers in under the bundle of a SPIFFE trust domain by a rule that does not ask for a"
+        " SPIFFE ID of that domain, though the domain's CAs can sign every other name too, also SPIFFE IDs of"
+        " ours.",
+        "Write `spiffe://DOMAIN/*` for all of the trust domain, or IDs of it. Callers with certificates of"
+        " another kind need a link and a trust of their own.",
+        see_also=("allow-any",),
+    ),
+    _check(
+        "upstream-not-by-spiffe-id",
+        "HC693",
+        "An upstream is verified under the bundle of a SPIFFE trust domain by its DNS name: nginx compares no"
+        " SPIFFE IDs, so whatever the domain's CAs sign for that name is believed.",
+        "See that only the workload that is meant gets an SVID with this DNS name.",
+        Severity.WARNING,
+    ),
+    _check(
+        "issuer-token-not-kept",
+        "HC694",
+        "The token for an issuer could not be renewed in time, or not be looked at; when it ends, the issuer"
+        " gives no more certificates.",
+        "Put a valid token in its place (it is read anew), with the policy `default` so that it may renew"
+        " itself; or let handclasp log in: `approle` or `cert`.",
+        Severity.WARNING,
+        see_also=("renewal-failing",),
+    ),
+    _check(
+        "issued-ca-certificate",
+        "HC695",
+        "An issuer gave a CA certificate for our key in the place of a leaf: whoever has the key could issue"
+        " certificates.",
+        "Let the issuer use a profile, role or template for servers or clients, with CA:FALSE.",
+        see_also=("ca-used-as-client-identity",),
+    ),
+    _check(
+        "issued-chain-wrong",
+        "HC696",
+        "An issuer gave a certificate with CAs beside it, and none of them issued it: its peers would find no"
+        " way up to a root.",
+        "Have the issuer print the CA that signs, and those above it; after a change of that CA a file with"
+        " the old one may still be in its place.",
+        see_also=("chain-not-known",),
     ),
 )

@@ -384,7 +384,8 @@ ENTRIES: tuple[Entry, ...] = (
         severity=Severity.ERROR,
         meaning=(
             "Files that changed on disk hold a certificate that began and ends earlier than the one "
-            "in effect: a backup restored, or a copy that came too late."
+            "in effect: a backup restored, or a copy that came too late; a running agent does not take "
+            "it, and a start, which is asked for, does with a warning."
         ),
         fix=(
             "Put the newer certificate with its key there. If the older one is meant, say so: "

@@ -2,7 +2,8 @@
 
 A reload closes idle connections at once, and whoever is sending on one at that moment loses a request.
 Builds with `keepalive_min_timeout` keep idle ones open for a while and say `Connection: close` in the next
-answer. For the others the agent makes a file first, and while it is there every answer says so.
+answer. For the others the agent makes a file first, and while it is there every answer says so. HTTP/2 knows
+no such header: its callers get GOAWAY at the reload, on all builds (docs/decisions/0017).
 """
 
 from __future__ import annotations

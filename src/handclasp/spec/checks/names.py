@@ -21,7 +21,7 @@ Findings = Iterator[Finding]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A place where a link names an identity or a trust, or an identity its issuer."""
+    """A place where a link names an identity or a trust, or one of those its issuer."""
 
     section: Literal["identities", "trust", "issuers"]
     name: str
@@ -42,6 +42,8 @@ def references(spec: Spec) -> Iterator[Reference]:
         if identity.issuer is not None:
             yield Reference("issuers", identity.issuer, ("identities", name, "issuer"))
     for name, trust in spec.trust.items():
+        if trust.spiffe is not None:
+            yield Reference("issuers", trust.spiffe.issuer, ("trust", name, "spiffe", "issuer"))
         for position, entry in enumerate(trust.crl):
             yield from _mentions(("trust", name, "crl", position), None, entry.trust)
     for index, link in enumerate(spec.egress):
@@ -138,7 +140,7 @@ def _unknown(loaded: LoadedSpec, reference: Reference, defined: list[str]) -> Fi
 
 def _trust(loaded: LoadedSpec) -> Findings:
     for name, trust in loaded.spec.trust.items():
-        if not trust.certificates and trust.public is None:
+        if not trust.certificates and trust.public is None and trust.spiffe is None:
             yield found(
                 "trust-bundle-empty",
                 f"trust '{name}' names no certificate",
