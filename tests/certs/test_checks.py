@@ -65,7 +65,8 @@ def test_a_leaf_of_tomorrow_is_not_yet_valid() -> None:
 
 @pytest.mark.parametrize(("left", "expected"), [(13, ["cert-expires-soon"]), (15, [])])
 def test_expiry_within_14_days_is_a_warning(left: int, expected: list[str]) -> None:
-    findings = client(pki.leaf(MIDDLE, not_after=NOW + left * DAY))
+    leaf = pki.leaf(MIDDLE, not_before=NOW - 76 * DAY, not_after=NOW + left * DAY)
+    findings = client(leaf)
     assert slugs(findings, Severity.WARNING) == slugs(findings) == expected
 
 

@@ -100,7 +100,7 @@ def test_the_first_certificate_comes_before_nginx_and_the_next_through_it(
         write_spec(material.folder, file.stem, issued)
         agent.reload()
         agent.wait_for("certificate issued", count=2)
-        agent.wait_for("change in effect")
+        agent.wait_for("rotated what=")
         assert leaf_on(material, port) != first
         assert agent.text.count("nginx started") == 1
 

@@ -89,8 +89,10 @@ class CommandIssuer:
             return bytes(output), bytes(complaint), await _exit_of(process)
         finally:
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-            await _end(process)
+            try:
+                await asyncio.gather(reading, return_exceptions=True)
+            finally:  # whoever cancels twice must not leave the program behind
+                await _end(process)
 
     async def _output(self, process: Process, output: bytearray) -> None:
         assert process.stdout is not None
@@ -197,16 +199,18 @@ async def _exit_of(process: Process) -> int:
 
 async def _end(process: Process) -> None:
     """Its group, and the pipes: what it started may be what hangs, with our pipes in its hands."""
-    if process.returncode is None or not _at_end(process):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_SECONDS):
-                await _exit_of(process)
-    # A process that has left the group may hold the pipes open, and there is no public way to close them.
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
+    try:
+        if process.returncode is None or not _at_end(process):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await _exit_of(process)
+    finally:
+        # A process that has left the group may hold the pipes open; there is no public way to close them.
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _at_end(process: Process) -> bool:
