@@ -218,3 +218,24 @@ def _lives(pid: int) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_program_that_is_given_up_is_gone_however_often_that_is_said(
+    tmp_path: Path, times: int
+) -> None:
+    source = CommandIssuer(program(tmp_path, "echo $$ > own; exec sleep 60"), folder=tmp_path)
+
+    async def given_up() -> int:
+        asking = asyncio.ensure_future(source.issue(wanted(*NAMES)))
+        own = tmp_path / "own"
+        while not own.exists() or not own.read_text():  # noqa: ASYNC110  a file tells no event
+            await asyncio.sleep(0.02)
+        for _ in range(times):
+            asking.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(asking, return_exceptions=True)
+        return int(own.read_text())
+
+    pid = asyncio.run(given_up())
+    assert not Path(f"/proc/{pid}").exists()
