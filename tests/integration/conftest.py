@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,14 @@ def backend() -> Iterator[Backend]:
     """A plain HTTP application."""
     with Backend() as running:
         yield running
+
+
+@pytest.fixture
+def folder(place: Path) -> Path:
+    """A directory of the test's own, where nginx's workers can go."""
+    made = place / secrets.token_hex(4)
+    made.mkdir(mode=0o755)
+    return made
 
 
 @pytest.fixture

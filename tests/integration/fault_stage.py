@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from tests import pki
-from tests.conftest import BUILDS
 from tests.integration.ingress_stage import until
-from tests.integration.rotation_stage import DEDICATED, long_form
+from tests.integration.rotation_stage import DEDICATED
 from tests.integration.running import Running, ingress_spec, write_spec
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ ROOT = Path(__file__).parents[2]
 OURS = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 IN_A_HURRY = (sys.executable, "-m", "tests.integration.impatient")
 NOT_TAKEN = "new files are not taken, the old ones serve on"
-
-
-def on(build: str) -> pytest.MarkDecorator:
-    """Gives `build`: this one, in the long form both."""
-    return pytest.mark.parametrize("build", BUILDS if long_form() else [build])
 
 
 def name_of(identity: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from tests import pki
 from tests.cli.test_documents import validate
-from tests.integration.fault_stage import on
+from tests.conftest import on
 from tests.integration.http2_client import Http2Client
 from tests.integration.ingress_stage import Caller
 from tests.integration.rotation_stage import DEDICATED, changing_material, served
@@ -105,12 +105,6 @@ def drop_the_old_ca(material: Material) -> None:
     (material.folder / "ca.pem").write_bytes(material.ca.pem)
 
 
-@pytest.fixture
-def nginx(build: str, nginx_builds: dict[str, Path]) -> Path:
-    """The program of the build a test is for."""
-    return nginx_builds[build]
-
-
 def test_verified_callers_are_noted_once_per_connection_and_no_others(
     material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
@@ -183,9 +177,9 @@ def test_a_certificate_of_a_caller_that_ends_soon_is_told_of(
 
 @on("wheel")
 def test_a_ca_that_callers_come_under_goes_by_force_alone(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx) as agent:
+    with running(material, backend, port, nginx_build) as agent:
         assert call(material, port, client="stranger") == 200
         until(lambda: seen(agent)["in_use"] == 1)
         old = authority(agent, OLD)
@@ -216,9 +210,9 @@ def test_a_ca_that_callers_come_under_goes_by_force_alone(
 
 @on("distribution")
 def test_the_files_of_one_trust_are_taken_by_force_too(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx, rotation={"watch": False}) as agent:
+    with running(material, backend, port, nginx_build, rotation={"watch": False}) as agent:
         assert call(material, port, client="stranger") == 200
         until(lambda: seen(agent)["in_use"] == 1)
         drop_the_old_ca(material)
@@ -229,9 +223,9 @@ def test_the_files_of_one_trust_are_taken_by_force_too(
 
 @on("wheel")
 def test_a_ca_that_nobody_comes_under_goes_without_force(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx) as agent:
+    with running(material, backend, port, nginx_build) as agent:
         assert call(material, port, client="svc-b") == 200
         until(lambda: seen(agent)["in_use"] == 1)
         drop_the_old_ca(material)
@@ -241,9 +235,9 @@ def test_a_ca_that_nobody_comes_under_goes_without_force(
 
 @on("distribution")
 def test_where_callers_are_not_noted_a_ca_goes_without_force(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx, log={"callers": False}) as agent:
+    with running(material, backend, port, nginx_build, log={"callers": False}) as agent:
         assert call(material, port, client="stranger") == 200
         assert status(agent)["callers_seen"] is None
         time.sleep(2)
@@ -267,22 +261,22 @@ def test_a_ca_is_safe_and_goes_when_its_callers_have_not_come_for_the_overlap(
 
 @on("wheel")
 def test_who_was_seen_is_known_to_an_agent_after_one_that_was_killed(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx) as agent:
+    with running(material, backend, port, nginx_build) as agent:
         assert call(material, port, client="stranger") == 200
         until(lambda: seen(agent)["in_use"] == 1)
         agent.process.kill()
         agent.process.wait(10)
         assert call(material, port, client="svc-b") == 200  # nginx serves on
-        with Running(agent.spec, nginx) as again:
+        with Running(agent.spec, nginx_build) as again:
             again.wait_for(" ready ", count=2)
             until(lambda: seen(again)["in_use"] == 2)
             drop_the_old_ca(material)
             assert take(again, "trust company")[0] == 1
             again.process.kill()
             again.process.wait(10)
-        with Running(agent.spec, nginx) as last:
+        with Running(agent.spec, nginx_build) as last:
             last.wait_for(" ready ", count=3)
             assert f'a CA that callers come under has gone why="{OLD} would go' in last.text
             assert call(material, port, client="stranger") == 400
@@ -290,9 +284,9 @@ def test_who_was_seen_is_known_to_an_agent_after_one_that_was_killed(
 
 @on("distribution")
 def test_a_log_that_is_rotated_or_emptied_by_others_is_followed(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx) as agent:
+    with running(material, backend, port, nginx_build) as agent:
         log = agent.state / "nginx" / "logs" / "callers.log"
         assert call(material, port, client="svc-b") == 200
         until(lambda: seen(agent)["in_use"] == 1)
@@ -308,9 +302,9 @@ def test_a_log_that_is_rotated_or_emptied_by_others_is_followed(
 
 @on("wheel")
 def test_an_older_certificate_is_taken_by_force_alone(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx, rotation={"watch": False}) as agent:
+    with running(material, backend, port, nginx_build, rotation={"watch": False}) as agent:
         before, now = served(material, port), datetime.now(UTC)
         material.add(
             *("server-a",),
@@ -329,9 +323,9 @@ def test_an_older_certificate_is_taken_by_force_alone(
 
 @on("distribution")
 def test_force_takes_nothing_that_cannot_work(
-    material: Material, backend: Backend, port: int, nginx: Path
+    material: Material, backend: Backend, port: int, nginx_build: Path
 ) -> None:
-    with running(material, backend, port, nginx, rotation={"watch": False}) as agent:
+    with running(material, backend, port, nginx_build, rotation={"watch": False}) as agent:
         material.pair("server-a")[1].write_bytes(material.client.key_pem)
         code, told = take(agent, "identity server-a", "--force")
         assert code == 1

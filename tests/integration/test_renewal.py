@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import secrets
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,13 @@ from tests import pki
 from tests.ca.authority import make_authority
 from tests.integration.ingress_stage import ports, until
 from tests.integration.running import Running, handclasp, write_spec
-from tests.integration.servers import Backend
 from tests.integration.softhsm import Token
 from tests.integration.test_hsm_links import give_to_workers, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.integration.servers import Backend
 
 pytestmark = pytest.mark.integration
 
@@ -66,20 +65,6 @@ def hop(folder: Path, port: int, backend: int, **identity: Any) -> tuple[dict[st
             }
         ],
     }, entry
-
-
-@pytest.fixture
-def folder(place: Path) -> Path:
-    """A directory of the test's own, where nginx's workers can go."""
-    made = place / secrets.token_hex(4)
-    made.mkdir(mode=0o755)
-    return made
-
-
-@pytest.fixture
-def backend() -> Iterator[Backend]:
-    with Backend() as running:
-        yield running
 
 
 def status_of(entry: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import secrets
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,29 +15,15 @@ from tests.ca.authority import make_authority
 from tests.integration.fault_stage import IN_A_HURRY, OURS
 from tests.integration.ingress_stage import ports, until
 from tests.integration.running import Running, handclasp, write_spec
-from tests.integration.servers import Backend
 from tests.integration.test_callers_seen import status
 from tests.integration.test_renewal import hop, served, status_of, version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.integration.servers import Backend
+
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def folder(place: Path) -> Path:
-    """A directory of the test's own, where nginx's workers can go."""
-    made = place / secrets.token_hex(4)
-    made.mkdir(mode=0o755)
-    return made
-
-
-@pytest.fixture
-def backend() -> Iterator[Backend]:
-    with Backend() as running:
-        yield running
 
 
 def with_own_root(folder: Path, spec: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from tests import pki
+from tests.conftest import on
 from tests.integration.fault_stage import (
     IN_A_HURRY,
     NOT_TAKEN,
@@ -27,7 +28,6 @@ from tests.integration.fault_stage import (
     leaf_of,
     mounted,
     new_pair,
-    on,
     running,
     server_spec,
     told,
@@ -55,12 +55,6 @@ def material() -> Iterator[Material]:
     """Of each test's own: files are changed here."""
     with changing_material() as made:
         yield made
-
-
-@pytest.fixture
-def nginx(build: str, nginx_builds: dict[str, Path]) -> Path:
-    """The program of the build a test is about."""
-    return nginx_builds[build]
 
 
 @pytest.fixture
@@ -145,12 +139,12 @@ def write_secret(path: Path, content: bytes) -> None:
 
 @on("distribution")
 def test_files_that_cannot_be_used_are_said_once_each_and_the_old_ones_serve_until_they_can(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     for name in BAD:
         new_pair(material, name).write(material.folder, name)
     spec = server_spec(material, port, backend, {name: material.identity(name) for name in BAD})
-    with running(material, spec, nginx) as agent:
+    with running(material, spec, nginx_build) as agent:
         before = {name: handshake(material, port, name) for name in BAD}
         for name, (spoil, _) in BAD.items():
             spoil(material, name)
@@ -179,7 +173,7 @@ def test_files_that_cannot_be_used_are_said_once_each_and_the_old_ones_serve_unt
 
 @on("wheel")
 def test_a_password_that_changes_with_what_it_opens_is_waited_for(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     folder = material.folder
     for name in ("bag", "locked"):
@@ -192,7 +186,7 @@ def test_a_password_that_changes_with_what_it_opens_is_waited_for(
         "bag": {"certificate": "bag.p12", **secret["bag"]},
         "locked": {**material.identity("locked"), **secret["locked"]},
     }
-    with running(material, server_spec(material, port, backend, entries), nginx) as agent:
+    with running(material, server_spec(material, port, backend, entries), nginx_build) as agent:
         before = {name: handshake(material, port, name) for name in entries}
         new = {name: new_pair(material, name, "new") for name in entries}
         (folder / "bag.p12").write_bytes(p12(new["bag"], b"second"))
@@ -212,7 +206,7 @@ def test_a_password_that_changes_with_what_it_opens_is_waited_for(
 
 @on("distribution")
 def test_a_permission_that_was_lost_is_waited_for(
-    material: Material, one: dict[str, Any], port: int, nginx: Path, ordinary_user: list[str]
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path, ordinary_user: list[str]
 ) -> None:
     program, environment = list(IN_A_HURRY), OURS
     if os.geteuid() == 0:
@@ -224,7 +218,7 @@ def test_a_permission_that_was_lost_is_waited_for(
         for path in (material.folder, *material.folder.iterdir()):
             os.chown(path, NOBODY, NOBODY)
     one.pop("nginx", None)
-    with running(material, one, nginx, program=program, env=environment) as agent:
+    with running(material, one, nginx_build, program=program, env=environment) as agent:
         old = handshake(material, port, "only")
         certificate, key = material.pair("only")
         pair = new_pair(material, "only", "new")
@@ -255,13 +249,13 @@ def fill(folder: Path) -> Path:
 
 @on("wheel")
 def test_a_full_disk_is_survived_and_the_rotation_made_when_there_is_space_again(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
     state = material.folder / "run.state"
     state.mkdir()
     with (
         mounted("-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", state),
-        running(material, one, nginx) as agent,
+        running(material, one, nginx_build) as agent,
     ):
         old, before = handshake(material, port, "only"), version(agent, "only")
         ballast = fill(state)
@@ -283,9 +277,9 @@ def test_a_full_disk_is_survived_and_the_rotation_made_when_there_is_space_again
 
 @on("distribution")
 def test_a_read_only_file_system_is_survived_and_the_rotation_made_afterwards(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
-    with running(material, one, nginx) as agent:
+    with running(material, one, nginx_build) as agent:
         old, before = handshake(material, port, "only"), version(agent, "only")
         place = agent.state / "identities" / "only"
         pair = new_pair(material, "only", "new")
@@ -309,9 +303,9 @@ def test_a_read_only_file_system_is_survived_and_the_rotation_made_afterwards(
 
 @on("wheel")
 def test_a_certificate_from_the_future_is_taken_when_its_time_comes(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
-    with running(material, one, nginx) as agent:
+    with running(material, one, nginx_build) as agent:
         old = handshake(material, port, "only")
         begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=5)
         pair = new_pair(material, "only", "future", not_before=begin)
@@ -327,11 +321,11 @@ def test_a_certificate_from_the_future_is_taken_when_its_time_comes(
 
 @on("distribution")
 def test_a_clock_that_jumps_there_and_back_undoes_nothing_and_keeps_nothing_from_being_renewed(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
     ahead_days = material.folder / "days"
     ahead_days.write_text("0")
-    with running(material, one, nginx, env={**OURS, CLOCK: str(ahead_days)}) as agent:
+    with running(material, one, nginx_build, env={**OURS, CLOCK: str(ahead_days)}) as agent:
         ahead = datetime.now(UTC) + timedelta(days=199)
         ahead_days.write_text("200")
         later = new_pair(
@@ -359,9 +353,9 @@ def shown(port: int) -> str:
 
 @on("distribution")
 def test_what_waits_for_its_time_is_not_forgotten_when_a_broken_spec_is_refused(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
-    with running(material, one, nginx) as agent:
+    with running(material, one, nginx_build) as agent:
         begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
         pair = new_pair(material, "only", "future", not_before=begin)
         pair.write(material.folder, "only")
@@ -406,7 +400,7 @@ def links(material: Material, ports: dict[str, tuple[int, int]]) -> dict[str, An
 
 @on("wheel")
 def test_upstreams_that_say_nothing_of_a_new_identity_do_not_keep_it_from_being_taken(
-    material: Material, free_port: Callable[[], int], nginx: Path
+    material: Material, free_port: Callable[[], int], nginx_build: Path
 ) -> None:
     ours, server = material.folder / "ca.pem", material.pair("server-a")
     with (
@@ -422,7 +416,9 @@ def test_upstreams_that_say_nothing_of_a_new_identity_do_not_keep_it_from_being_
             "good": good.port,
         }
         ports = {name: (free_port(), there) for name, there in upstreams.items()}
-        with running(material, links(material, ports), nginx, program=[str(COMMAND)]) as agent:
+        with running(
+            material, links(material, ports), nginx_build, program=[str(COMMAND)]
+        ) as agent:
             assert ask(ports["good"][0]).status == 200
             began = time.monotonic()
             material.add("svc-b", sans=["svc-b.internal"], subject=pki.dn("renewed"), key_label="n")
@@ -440,7 +436,7 @@ def test_upstreams_that_say_nothing_of_a_new_identity_do_not_keep_it_from_being_
 
 @on("distribution")
 def test_an_upstream_that_takes_the_new_identity_in_the_end_gets_it_unasked(
-    material: Material, free_port: Callable[[], int], nginx: Path
+    material: Material, free_port: Callable[[], int], nginx_build: Path
 ) -> None:
     admitted = {"svc-b"}
 
@@ -455,7 +451,7 @@ def test_an_upstream_that_takes_the_new_identity_in_the_end_gets_it_unasked(
         here = free_port()
         spec = links(material, {"orders": (here, upstream.port)})
         spec["rotation"] = {"trial": "request"}
-        with running(material, spec, nginx) as agent:
+        with running(material, spec, nginx_build) as agent:
             before = version(agent, "svc-b")
             material.add("svc-b", sans=["svc-b.internal"], subject=pki.dn("new"), key_label="n")
             agent.wait_for(NOT_TAKEN)
@@ -475,13 +471,13 @@ def test_an_upstream_that_takes_the_new_identity_in_the_end_gets_it_unasked(
 
 @contextlib.contextmanager
 def in_the_middle(
-    material: Material, free_port: Callable[[], int], nginx: Path
+    material: Material, free_port: Callable[[], int], nginx_build: Path
 ) -> Iterator[tuple[Running, str]]:
     """An agent within the trial of a new identity, with an upstream that keeps it waiting for two seconds,
     and the version before."""
     with Hanging() as hanging:
         spec = links(material, {"orders": (free_port(), hanging)})
-        with running(material, spec, nginx) as agent:
+        with running(material, spec, nginx_build) as agent:
             before = version(agent, "svc-b")
             material.add("svc-b", sans=["svc-b.internal"], key_label="n")
             place = agent.state / "identities" / "svc-b"
@@ -496,9 +492,9 @@ def in_the_middle(
 
 @on("wheel")
 def test_a_hup_in_the_middle_of_a_rotation_is_answered_after_it(
-    material: Material, free_port: Callable[[], int], nginx: Path
+    material: Material, free_port: Callable[[], int], nginx_build: Path
 ) -> None:
-    with in_the_middle(material, free_port, nginx) as (agent, before):
+    with in_the_middle(material, free_port, nginx_build) as (agent, before):
         agent.reload()
         agent.wait_for("spec read again")
         assert "rotated what=" in agent.text.partition("spec read again")[0]
@@ -509,9 +505,9 @@ def test_a_hup_in_the_middle_of_a_rotation_is_answered_after_it(
 
 @on("distribution")
 def test_a_spec_that_is_broken_meanwhile_keeps_no_rotation_from_being_made(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
-    with running(material, one, nginx) as agent:
+    with running(material, one, nginx_build) as agent:
         whole = agent.spec.read_text()
         agent.spec.write_text(whole[: len(whole) // 2] + "\n  : [")
         first = new_pair(material, "only", "first")
@@ -529,15 +525,15 @@ def test_a_spec_that_is_broken_meanwhile_keeps_no_rotation_from_being_made(
 
 @on("wheel")
 def test_a_term_in_the_middle_of_a_rotation_leaves_a_whole_pair_for_the_next_agent(
-    material: Material, free_port: Callable[[], int], nginx: Path
+    material: Material, free_port: Callable[[], int], nginx_build: Path
 ) -> None:
-    with in_the_middle(material, free_port, nginx) as (agent, before):
+    with in_the_middle(material, free_port, nginx_build) as (agent, before):
         agent.process.send_signal(signal.SIGTERM)
         agent.process.wait(20)
         assert agent.process.returncode == 0, agent.text
         assert_tidy(agent)
         assert version(agent, "svc-b") != before
-        with Running(agent.spec, nginx, expect_ready=False) as following:
+        with Running(agent.spec, nginx_build, expect_ready=False) as following:
             following.wait_for(" ready ", count=2)
             assert "state recovered" not in following.text
 
@@ -547,7 +543,7 @@ def test_a_term_in_the_middle_of_a_rotation_leaves_a_whole_pair_for_the_next_age
 
 @on("distribution")
 def test_a_trust_file_that_is_gone_or_a_list_that_is_older_leaves_callers_judged_as_before(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
     bundle, lists = material.folder / "ca.pem", material.folder / "ca.crl"
     caller = pki.leaf(material.ca, "svc-x", sans=["svc-x.internal"])
@@ -557,7 +553,7 @@ def test_a_trust_file_that_is_gone_or_a_list_that_is_older_leaves_callers_judged
     one["ingress"][0]["server_names"] = [SERVER_NAME]
     one["ingress"][0]["identity"] = "server-a"
     one["identities"] = {"server-a": material.identity("server-a")}
-    with running(material, one, nginx) as agent:
+    with running(material, one, nginx_build) as agent:
         whole = bundle.read_bytes()
 
         def callers() -> tuple[int, int]:
@@ -587,10 +583,10 @@ def test_a_trust_file_that_is_gone_or_a_list_that_is_older_leaves_callers_judged
 
 @on("wheel")
 def test_a_thousand_changes_in_three_seconds_are_few_rotations_and_the_last_one_wins(
-    material: Material, one: dict[str, Any], port: int, nginx: Path
+    material: Material, one: dict[str, Any], port: int, nginx_build: Path
 ) -> None:
     pairs = [new_pair(material, "only", str(number)) for number in range(10)]
-    with running(material, one, nginx) as agent:
+    with running(material, one, nginx_build) as agent:
         began = time.monotonic()
         for number in range(1000):
             pairs[number % 10].write(material.folder, "only")

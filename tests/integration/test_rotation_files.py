@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import on
 from tests.integration.fault_stage import (
     Client,
     assert_tidy,
     digest,
     handshake,
     new_pair,
-    on,
     running,
     server_spec,
     told,
@@ -40,12 +40,6 @@ TIMES = 5 if long_form() else 2
 def material() -> Iterator[Material]:
     with changing_material() as made:
         yield made
-
-
-@pytest.fixture
-def nginx(build: str, nginx_builds: dict[str, Path]) -> Path:
-    """The program of the build a test is about."""
-    return nginx_builds[build]
 
 
 def place(folder: Path, name: str) -> Path:
@@ -139,9 +133,8 @@ WAYS: dict[str, Callable[[Path, pki.Pair, str], None]] = {
 }
 
 
-@pytest.mark.parametrize("build", ["distribution", "wheel"])
 def test_however_files_are_replaced_a_client_never_sees_half_of_it(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     folder = material.folder
     served: dict[str, list[str]] = {name: [] for name in WAYS}
@@ -157,7 +150,7 @@ def test_however_files_are_replaced_a_client_never_sees_half_of_it(
     }
     spec = server_spec(material, port, backend, entries)
     with (
-        running(material, spec, nginx, program=[str(COMMAND)]) as agent,
+        running(material, spec, nginx_build, program=[str(COMMAND)]) as agent,
         Client(material, port, tuple(WAYS)) as client,
     ):
         for number in range(1, TIMES + 1):
@@ -179,14 +172,14 @@ def test_however_files_are_replaced_a_client_never_sees_half_of_it(
 
 @on("wheel")
 def test_a_pair_that_is_put_back_while_the_new_one_is_gathered_is_no_change(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     """The broken twin of the above: a half that never becomes whole is never served."""
     old = new_pair(material, "only")
     old.write(material.folder, "only")
     spec = server_spec(material, port, backend, {"only": material.identity("only")})
     with (
-        running(material, spec, nginx, program=[str(COMMAND)]) as agent,
+        running(material, spec, nginx_build, program=[str(COMMAND)]) as agent,
         Client(material, port, ("only",)) as client,
     ):
         material.pair("only")[0].write_bytes(new_pair(material, "only", "half").pem)

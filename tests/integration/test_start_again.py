@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import pki
+from tests.conftest import on
 from tests.integration.fault_stage import (
     NOT_TAKEN,
     digest,
     handshake,
     new_pair,
-    on,
     running,
     server_spec,
 )
@@ -43,12 +43,6 @@ def material() -> Iterator[Material]:
         yield made
 
 
-@pytest.fixture
-def nginx(build: str, nginx_builds: dict[str, Path]) -> Path:
-    """The program of the build a test is about."""
-    return nginx_builds[build]
-
-
 def killed(agent: Running) -> None:
     agent.process.kill()
     agent.process.wait(5)
@@ -61,18 +55,18 @@ def told_of(agent: Running) -> CompletedProcess[str]:
 
 @on("wheel")
 def test_a_start_with_half_a_pair_serves_what_was_in_effect_and_takes_the_rest_when_it_comes(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     old, new = new_pair(material, "one"), new_pair(material, "one", "new")
     old.write(material.folder, "one")
     certificate, key = material.pair("one")
     spec = server_spec(material, port, backend, {"one": material.identity("one")})
-    with running(material, spec, nginx) as agent:
+    with running(material, spec, nginx_build) as agent:
         killed(agent)
         certificate.write_bytes(new.pem)
         key.unlink()
         patient = [str(COMMAND)]
-        with running(material, spec, nginx, program=patient, expect_ready=False) as again:
+        with running(material, spec, nginx_build, program=patient, expect_ready=False) as again:
             again.wait_for(" ready ", count=2)
             assert handshake(material, port, "one") == digest(old)
             lines = [line for line in again.text.splitlines() if NOT_TAKEN in line]
@@ -99,7 +93,7 @@ def test_a_start_with_half_a_pair_serves_what_was_in_effect_and_takes_the_rest_w
 
 @on("wheel")
 def test_a_start_after_everything_ended_serves_what_was_in_effect_in_the_place_of_what_cannot_be_used(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     """A pair that does not match, a key that is no key, and a trust that holds nothing."""
     names = ("one", "two", "fine")
@@ -107,7 +101,7 @@ def test_a_start_after_everything_ended_serves_what_was_in_effect_in_the_place_o
     for name, pair in pairs.items():
         pair.write(material.folder, name)
     spec = server_spec(material, port, backend, {name: material.identity(name) for name in names})
-    with running(material, spec, nginx):
+    with running(material, spec, nginx_build):
         pass
     material.pair("one")[0].write_bytes(new_pair(material, "one", "new").pem)
     material.pair("two")[1].write_bytes(b"not a key\n")
@@ -115,7 +109,7 @@ def test_a_start_after_everything_ended_serves_what_was_in_effect_in_the_place_o
     fresh.write(material.folder, "fine")
     trust = (material.folder / "ca.pem").read_bytes()
     (material.folder / "ca.pem").write_bytes(b"")
-    with running(material, spec, nginx, expect_ready=False) as again:
+    with running(material, spec, nginx_build, expect_ready=False) as again:
         again.wait_for(" ready ", count=2)
         not_taken = status(again)["not_taken"]
         assert set(not_taken) == {"identity one", "identity two", "trust company"}
@@ -128,7 +122,7 @@ def test_a_start_after_everything_ended_serves_what_was_in_effect_in_the_place_o
 
 @on("wheel")
 def test_a_start_fails_where_what_was_in_effect_is_of_other_files(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     """The broken twin: the same name, but from another place; and one that was never in effect."""
     new_pair(material, "one").write(material.folder, "one")
@@ -136,9 +130,9 @@ def test_a_start_fails_where_what_was_in_effect_is_of_other_files(
     material.pair("elsewhere")[1].unlink()
     spec = server_spec(material, port, backend, {"one": material.identity("one")})
     elsewhere = server_spec(material, port, backend, {"one": material.identity("elsewhere")})
-    with running(material, spec, nginx) as agent:
+    with running(material, spec, nginx_build) as agent:
         killed(agent)
-        with running(material, elsewhere, nginx, expect_ready=False) as again:
+        with running(material, elsewhere, nginx_build, expect_ready=False) as again:
             assert again.process.wait(20) == 1
             assert NOT_TAKEN not in again.text
             assert f"{material.pair('elsewhere')[1]}" in again.text
@@ -148,7 +142,7 @@ def test_a_start_fails_where_what_was_in_effect_is_of_other_files(
         two = server_spec(
             material, port, backend, {name: material.identity(name) for name in ("one", "two")}
         )
-        with running(material, two, nginx, expect_ready=False) as again:
+        with running(material, two, nginx_build, expect_ready=False) as again:
             again.process.wait(20)
             assert again.process.returncode == 1
             assert NOT_TAKEN not in again.text
@@ -156,30 +150,30 @@ def test_a_start_fails_where_what_was_in_effect_is_of_other_files(
 
 @on("wheel")
 def test_a_start_takes_an_older_certificate_and_says_so(
-    material: Material, port: int, backend: Backend, nginx: Path
+    material: Material, port: int, backend: Backend, nginx_build: Path
 ) -> None:
     began, ends = pki.NOW - timedelta(days=40), pki.NOW + timedelta(days=50)
     old = new_pair(material, "one", "old", not_before=began, not_after=ends)
     new = new_pair(material, "one", "new")
     new.write(material.folder, "one")
     spec = server_spec(material, port, backend, {"one": material.identity("one")})
-    with running(material, spec, nginx):
+    with running(material, spec, nginx_build):
         pass
     old.write(material.folder, "one")
-    with running(material, spec, nginx, expect_ready=False) as again:
+    with running(material, spec, nginx_build, expect_ready=False) as again:
         again.wait_for(" ready ", count=2)
         assert handshake(material, port, "one") == digest(old)
         assert again.text.count("started with an older certificate") == 1
         told = status(again)["findings"]
         assert [one["severity"] for one in told if one["slug"] == OLDER] == ["warning"]
-    with running(material, spec, nginx, expect_ready=False) as third:
+    with running(material, spec, nginx_build, expect_ready=False) as third:
         third.wait_for(" ready ", count=3)
         assert third.text.count("started with an older certificate") == 1  # it is the one of before
 
 
 @on("wheel")
 def test_a_stream_of_a_denied_caller_ends_in_time_although_its_agent_was_killed(
-    material: Material, nginx: Path
+    material: Material, nginx_build: Path
 ) -> None:
     """Without the file nobody would know of it any more: the next agent adopts an nginx that is as it was."""
     (port,) = ports(1)
@@ -190,13 +184,13 @@ def test_a_stream_of_a_denied_caller_ends_in_time_although_its_agent_was_killed(
         for one in written["ingress"]:
             one["clients"] |= {"max_stream_age": "3s"}
         path = write_spec(material.folder, "streams", written)
-        with Running(path, nginx) as agent:
+        with Running(path, nginx_build) as agent:
             here = Denying(material, agent, port)
             with here.websocket() as websocket:
                 here.deny("svc-b.pem")
                 killed(agent)
                 master = agent.master_pid
-                with Running(path, nginx, expect_ready=False) as again:
+                with Running(path, nginx_build, expect_ready=False) as again:
                     again.wait_for(" ready ", count=2)
                     assert again.master_pid == master
                     assert until(lambda: ended(websocket), 15)

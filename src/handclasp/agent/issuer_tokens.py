@@ -91,7 +91,9 @@ class IssuerTokens:
     async def _see_to(self, name: str, seen: _Seen) -> None:
         try:
             assert seen.section.auth.token is not None
-            token = hash(read_secret(seen.section.auth.token).reveal())
+            # In a thread: what it is read from may be a pipe, or a file system that hangs.
+            secret = await asyncio.to_thread(read_secret, seen.section.auth.token)
+            token = hash(secret.reveal())
             if token == seen.token and self._clock.monotonic() < seen.due:
                 return
             seen.token = token

@@ -133,7 +133,9 @@ def _state(readings: Readings) -> Iterator[Metric]:
         "handclasp_start_time_seconds", "When the agent started.", readings.started.timestamp()
     )
     yield _gauge(
-        "handclasp_ready", "1 when nginx serves, with all of its keys (/readyz).", readings.ready
+        "handclasp_ready",
+        "1 when nginx serves, with all of its keys and no expired identity (/readyz).",
+        readings.ready,
     )
     yield _gauge(
         "handclasp_nginx_serving", "1 when nginx serves the plan in effect.", readings.serving
